@@ -1,0 +1,124 @@
+// Package store is the only one that speaks PostgreSQL: it delivers mail into
+// the schema mailrow and tells what kind of trouble stood in the way.
+//
+// It keeps to pgconn, the lowest layer of pgx, because mailrow-deliver links it
+// and starts once per mail.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	connectAttempts = 5
+	connectTimeout  = 10 * time.Second      // of one attempt, unless connect_timeout says otherwise
+	firstBackOff    = 50 * time.Millisecond // doubled after each attempt
+	cancelGrace     = time.Second           // how long a canceled statement may take to roll back
+)
+
+// Conn is one connection to the database. It is not safe for simultaneous use.
+type Conn struct {
+	pg       *pgconn.PgConn
+	prepared bool
+}
+
+// Config says where the database is. Make it with ParseConfig.
+type Config struct {
+	pg *pgconn.Config
+}
+
+// ParseConfig reads a URL or a key=value string; what it leaves out comes from
+// the PG* environment and PostgreSQL's own defaults. Its error never shows a
+// password.
+func ParseConfig(dsn string) (*Config, error) {
+	c, err := pgconn.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("read database address: %w", err)
+	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = connectTimeout
+	}
+	if _, ok := c.RuntimeParams["application_name"]; !ok {
+		c.RuntimeParams["application_name"] = "mailrow"
+	}
+	// A canceled context must not only drop the connection: the server would
+	// go on, and commit what we said we had given up.
+	c.BuildContextWatcherHandler = func(pg *pgconn.PgConn) ctxWatcher {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: pg, DeadlineDelay: cancelGrace}
+	}
+	return &Config{pg: c}, nil
+}
+
+// Password tells whether the address itself carries a password, as opposed to
+// a password file or the environment.
+func (c *Config) Password() bool { return c.pg.Password != "" }
+
+// Connect opens a connection. It tries again, a few times and with growing
+// pauses, only where the server is there but has no place for us yet. Its
+// error is of a kind that TroubleOf knows; it never shows a password.
+func Connect(ctx context.Context, c *Config) (*Conn, error) {
+	pause := firstBackOff
+	for attempt := 1; ; attempt++ {
+		pg, err := pgconn.ConnectConfig(ctx, c.pg)
+		if err == nil {
+			return &Conn{pg: pg}, nil
+		}
+		if attempt == connectAttempts || !worthAnotherTry(err) {
+			return nil, fmt.Errorf("connect to database: %w", err)
+		}
+		jitter := time.Duration(rand.Int64N(int64(pause)))
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("connect to database: %w", err)
+		case <-time.After(pause + jitter):
+		}
+		pause *= 2
+	}
+}
+
+func worthAnotherTry(err error) bool {
+	switch TroubleOf(err) {
+	case TroubleNoSlot, TroubleStarting:
+		return true
+	}
+	// The queue of a unix socket is full.
+	return errors.Is(err, syscall.EAGAIN)
+}
+
+// Prepare readies the connection for many deliveries: the statement is parsed
+// once. Not for connections through a pooler in transaction mode.
+func (c *Conn) Prepare(ctx context.Context) error {
+	if _, err := c.pg.Prepare(ctx, deliverName, deliverSQL, nil); err != nil {
+		return fmt.Errorf("prepare delivery: %w", err)
+	}
+	c.prepared = true
+	return nil
+}
+
+// Close says goodbye to the server. What was committed stays so whatever it returns.
+func (c *Conn) Close(ctx context.Context) error {
+	if err := c.pg.Close(ctx); err != nil {
+		return fmt.Errorf("close connection: %w", err)
+	}
+	return nil
+}
+
+// placeholders gives "$1, $2, … $n".
+func placeholders(n int) string {
+	var b strings.Builder
+	for i := 1; i <= n; i++ {
+		if i > 1 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "$%d", i)
+	}
+	return b.String()
+}

@@ -1,0 +1,293 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+
+	"mailrow/message"
+)
+
+type ctxWatcher = ctxwatch.Handler
+
+// SchemaVersion is the version of the delivery functions that this program calls.
+const SchemaVersion = 1
+
+// parserVersion is stored beside what message.Parse found, so that a better
+// parser knows what to read again.
+const parserVersion = 1
+
+// errSchema says that the database answered in a form that no schema of ours has.
+var errSchema = errors.New("unexpected answer of the delivery function")
+
+// Delivery is one mail with all that its rows need.
+type Delivery struct {
+	Raw      []byte // stored byte for byte
+	Message  *message.Message
+	Envelope *message.Envelope
+
+	// Lookups say, for each recipient of the envelope, which routes and which
+	// account are its own.
+	Lookups []Lookup
+
+	Account          string // "": by route, or the recipient's own
+	Mailbox          string // "": by route, or INBOX
+	ExtensionMailbox bool   // a recipient's extension names the mailbox
+	RejectUnknown    bool   // a recipient without route or account is refused instead of getting one
+
+	// Identity is the SHA-256 of what stays the same when the MTA hands the
+	// mail over again; nil when all of Raw does.
+	Identity []byte
+
+	// Defects are those of the envelope; those of the header are in Message.
+	Defects []string
+}
+
+// Lookup is a recipient in the forms that routes are looked up by, all in lower case.
+type Lookup struct {
+	Address   string // whole, with its extension
+	Wildcard  string // user+*@domain; "" without an extension
+	Base      string // without its extension: the account's name where no route says otherwise
+	Extension string
+}
+
+// Outcome is what became of one recipient.
+type Outcome string
+
+const (
+	Stored      Outcome = "stored"      // committed now
+	Redelivered Outcome = "redelivered" // had been stored by an earlier attempt
+	Unknown     Outcome = "unknown"     // refused: RejectUnknown, and nothing stored for it
+)
+
+// Result is the outcome for one recipient, and the id of its row in view mail.
+type Result struct {
+	ID      int64
+	Outcome Outcome
+}
+
+const (
+	deliverName   = "mailrow_deliver"
+	deliverCount  = 42
+	deliverOneLen = 40
+)
+
+var (
+	deliverSQL    = "select ids, outcomes from mailrow_delivery.deliver(" + placeholders(deliverCount) + ")"
+	deliverOneSQL = "select mailrow_delivery.deliver_one(" + placeholders(deliverOneLen) + ")"
+)
+
+// Deliver stores the mail for all its recipients in one transaction and gives
+// their results in the order of the envelope. After an error nothing is known
+// to be stored; calling again with the same bytes is always right.
+func (c *Conn) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
+	if len(d.Lookups) == 1 && d.Identity == nil && !c.prepared {
+		// On a fresh connection this spares the server a quarter of its work.
+		result, err := c.deliverOne(ctx, d)
+		if err != nil || result != nil {
+			return result, err
+		}
+	}
+	args := newArguments(deliverCount)
+	args.int4(SchemaVersion)
+	args.bool(d.RejectUnknown)
+	args.textOrNull(d.Account)
+	args.textOrNull(d.Mailbox)
+	args.bool(d.ExtensionMailbox)
+	n := len(d.Lookups)
+	args.textArray(n, func(i int) (string, bool) { return d.Lookups[i].Address, true })
+	args.textArray(n, func(i int) (string, bool) { return d.Lookups[i].Wildcard, d.Lookups[i].Wildcard != "" })
+	args.textArray(n, func(i int) (string, bool) { return d.Lookups[i].Base, true })
+	args.message(d.Message)
+	to := d.Envelope.Recipients
+	args.text(d.Envelope.Source)
+	args.textPointer(d.Envelope.Sender)
+	args.textArray(n, func(i int) (string, bool) { return to[i].Address, true })
+	args.textArray(n, func(i int) (string, bool) { return to[i].Original, to[i].Original != "" })
+	args.textArray(n, func(i int) (string, bool) { return d.Lookups[i].Extension, d.Lookups[i].Extension != "" })
+	args.client(d.Envelope)
+	args.envelopeDefects(d.Defects)
+	args.bytea(d.Identity)
+	args.bytea(d.Raw)
+
+	var r *pgconn.ResultReader
+	if c.prepared {
+		r = c.pg.ExecPrepared(ctx, deliverName, args.values, args.format, nil)
+	} else {
+		r = c.pg.ExecParams(ctx, deliverSQL, args.values, args.types, args.format, nil)
+	}
+	row, err := oneRow(r)
+	if err != nil {
+		return nil, fmt.Errorf("store message: %w", err)
+	}
+	return readResults(row, n)
+}
+
+// deliverOne tries the common case; it returns nil where only deliver can tell.
+func (c *Conn) deliverOne(ctx context.Context, d *Delivery) ([]Result, error) {
+	to, lookup := d.Envelope.Recipients[0], d.Lookups[0]
+	args := newArguments(deliverOneLen)
+	args.int4(SchemaVersion)
+	args.textOrNull(d.Account)
+	args.textOrNull(d.Mailbox)
+	args.bool(d.ExtensionMailbox)
+	args.text(lookup.Address)
+	args.textOrNull(lookup.Wildcard)
+	args.text(lookup.Base)
+	args.message(d.Message)
+	args.text(d.Envelope.Source)
+	args.textPointer(d.Envelope.Sender)
+	args.text(to.Address)
+	args.textOrNull(to.Original)
+	args.textOrNull(lookup.Extension)
+	args.client(d.Envelope)
+	args.envelopeDefects(d.Defects)
+	args.bytea(d.Raw)
+
+	row, err := oneRow(c.pg.ExecParams(ctx, deliverOneSQL, args.values, args.types, args.format, nil))
+	if err != nil {
+		return nil, fmt.Errorf("store message: %w", err)
+	}
+	if row[0] == nil {
+		return nil, nil
+	}
+	id, err := strconv.ParseInt(string(row[0]), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("store message: %w: id %q", errSchema, row[0])
+	}
+	return []Result{{ID: id, Outcome: Stored}}, nil
+}
+
+// message adds what the header says, p_line_ends to p_field_values.
+func (a *arguments) message(m *message.Message) {
+	a.text(string(m.LineEnds))
+	a.int4(m.HeaderSize)
+	a.int2(parserVersion)
+	if m.Date != nil {
+		_, offset := m.Date.Zone()
+		a.timeOrNull(*m.Date)
+		a.int2(int16(offset / 60))
+	} else {
+		a.add(oidTimestamptz, binaryFormat, nil)
+		a.add(oidInt2, binaryFormat, nil)
+	}
+	a.textPointer(m.Subject)
+	var from, sender message.Address
+	if len(m.From) > 0 {
+		from = m.From[0]
+	}
+	if len(m.Sender) > 0 {
+		sender = m.Sender[0]
+	}
+	a.textOrNull(from.Name)
+	a.textOrNull(from.Address)
+	a.textOrNull(sender.Address)
+	a.textsOrNull(addresses(m.To))
+	a.textsOrNull(addresses(m.Cc))
+	a.textsOrNull(addresses(m.ReplyTo))
+	a.textOrNull(m.MessageID)
+	if len(m.InReplyTo) > 0 {
+		a.text(m.InReplyTo[0])
+	} else {
+		a.textOrNull("")
+	}
+	a.textsOrNull(m.References)
+	defects := make([]string, len(m.Defects))
+	for i, d := range m.Defects {
+		defects[i] = string(d)
+	}
+	a.textsOrNull(defects)
+	a.int4Array(len(m.Fields)+1, func(i int) int {
+		switch {
+		case i < len(m.Fields):
+			return m.Fields[i].Start
+		case i > 0:
+			return m.Fields[i-1].End
+		}
+		return 0
+	})
+	a.textArray(len(m.Fields), func(i int) (string, bool) { return m.Fields[i].Value, !m.Fields[i].Plain })
+}
+
+// client adds p_client_address to p_flags.
+func (a *arguments) client(e *message.Envelope) {
+	address := ""
+	if e.ClientAddress.IsValid() {
+		address = e.ClientAddress.Unmap().WithZone("").String()
+	}
+	a.inetOrNull(address)
+	a.textOrNull(e.ClientHelo)
+	a.textOrNull(e.ClientName)
+	a.textOrNull(e.ClientProtocol)
+	a.textOrNull(e.SASLUsername)
+	a.textOrNull(e.QueueID)
+	a.timeOrNull(e.ReceivedAt)
+	a.textsOrNull(e.Flags)
+}
+
+// envelopeDefects adds p_envelope_defects. It comes after every text of the
+// envelope, to know whether one of them had to be cleaned.
+func (a *arguments) envelopeDefects(defects []string) {
+	if a.cleaned {
+		defects = append(defects[:len(defects):len(defects)], defectNotText)
+	}
+	a.textsOrNull(defects)
+}
+
+func addresses(list []message.Address) []string {
+	found := make([]string, 0, len(list))
+	for _, a := range list {
+		if a.Address != "" {
+			found = append(found, a.Address)
+		}
+	}
+	return found
+}
+
+func oneRow(r *pgconn.ResultReader) ([][]byte, error) {
+	result := r.Read()
+	if result.Err != nil {
+		return nil, result.Err
+	}
+	if len(result.Rows) != 1 {
+		return nil, fmt.Errorf("%w: %d rows", errSchema, len(result.Rows))
+	}
+	return result.Rows[0], nil
+}
+
+// readResults takes deliver's two arrays apart. Neither holds anything that
+// PostgreSQL would quote.
+func readResults(row [][]byte, n int) ([]Result, error) {
+	ids := strings.Split(strings.Trim(string(row[0]), "{}"), ",")
+	outcomes := strings.Split(strings.Trim(string(row[1]), "{}"), ",")
+	if len(ids) != n || len(outcomes) != n {
+		return nil, fmt.Errorf("store message: %w: %q %q for %d recipients", errSchema, row[0], row[1], n)
+	}
+	results := make([]Result, n)
+	for i := range results {
+		results[i].Outcome = Outcome(outcomes[i])
+		if results[i].Outcome == Unknown {
+			continue
+		}
+		id, err := strconv.ParseInt(ids[i], 10, 64)
+		if err != nil || (results[i].Outcome != Stored && results[i].Outcome != Redelivered) {
+			return nil, fmt.Errorf("store message: %w: %q %q", errSchema, ids[i], outcomes[i])
+		}
+		results[i].ID = id
+	}
+	return results, nil
+}
+
+// isLost says whether the connection itself failed rather than the statement.
+func isLost(err error) bool {
+	var network net.Error
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.As(err, &network)
+}

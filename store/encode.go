@@ -1,0 +1,169 @@
+package store
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+
+	"mailrow/message"
+)
+
+// arguments gathers the parameters of one call in PostgreSQL's binary formats,
+// in the order of the function's signature. Binary, since a mail sent as text
+// would double in size on the wire.
+//
+// Every text passes message.Clean here, so that no NUL and no broken UTF-8 can
+// keep a mail out; cleaned tells that one of them was changed.
+type arguments struct {
+	values  [][]byte
+	types   []uint32
+	format  []int16
+	cleaned bool
+}
+
+// defectNotText is recorded beside a mail whose envelope held NUL or invalid UTF-8.
+const defectNotText = "envelope-not-utf8"
+
+// Object ids of the types below: fixed, from PostgreSQL's pg_type.dat.
+const (
+	oidBool        = 16
+	oidBytea       = 17
+	oidInt2        = 21
+	oidInt4        = 23
+	oidText        = 25
+	oidInet        = 869
+	oidInt4Array   = 1007
+	oidTextArray   = 1009
+	oidTimestamptz = 1184
+)
+
+const binaryFormat = 1
+
+func newArguments(n int) *arguments {
+	return &arguments{values: make([][]byte, 0, n), types: make([]uint32, 0, n), format: make([]int16, 0, n)}
+}
+
+func (a *arguments) add(oid uint32, format int16, value []byte) {
+	a.values = append(a.values, value)
+	a.types = append(a.types, oid)
+	a.format = append(a.format, format)
+}
+
+func (a *arguments) bool(b bool) {
+	v := []byte{0}
+	if b {
+		v[0] = 1
+	}
+	a.add(oidBool, binaryFormat, v)
+}
+
+func (a *arguments) int2(n int16) {
+	a.add(oidInt2, binaryFormat, binary.BigEndian.AppendUint16(nil, uint16(n)))
+}
+
+func (a *arguments) int4(n int) {
+	a.add(oidInt4, binaryFormat, binary.BigEndian.AppendUint32(nil, uint32(int32(n))))
+}
+
+func (a *arguments) bytea(b []byte) { a.add(oidBytea, binaryFormat, b) }
+
+func (a *arguments) text(s string) {
+	s = a.clean(s)
+	a.add(oidText, binaryFormat, append(make([]byte, 0, len(s)), s...))
+}
+
+func (a *arguments) clean(s string) string {
+	s, changed := message.Clean(s)
+	a.cleaned = a.cleaned || changed
+	return s
+}
+
+// textOrNull sends "" as NULL.
+func (a *arguments) textOrNull(s string) {
+	if s == "" {
+		a.add(oidText, binaryFormat, nil)
+		return
+	}
+	a.text(s)
+}
+
+func (a *arguments) textPointer(s *string) {
+	if s == nil {
+		a.add(oidText, binaryFormat, nil)
+		return
+	}
+	a.text(*s)
+}
+
+// inetOrNull sends an address in its text form, "" as NULL.
+func (a *arguments) inetOrNull(s string) {
+	if s == "" {
+		a.add(oidInet, 0, nil)
+		return
+	}
+	a.add(oidInet, 0, []byte(s))
+}
+
+// timeOrNull sends the zero time as NULL. PostgreSQL counts microseconds from
+// the year 2000.
+func (a *arguments) timeOrNull(t time.Time) {
+	if t.IsZero() {
+		a.add(oidTimestamptz, binaryFormat, nil)
+		return
+	}
+	epoch := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	micro := t.UnixMicro() - epoch.UnixMicro()
+	a.add(oidTimestamptz, binaryFormat, binary.BigEndian.AppendUint64(nil, uint64(micro)))
+}
+
+// textsOrNull sends an empty list as NULL.
+func (a *arguments) textsOrNull(list []string) {
+	if len(list) == 0 {
+		a.add(oidTextArray, binaryFormat, nil)
+		return
+	}
+	a.textArray(len(list), func(i int) (string, bool) { return list[i], true })
+}
+
+// textArray sends n elements; one that at reports false for is NULL.
+func (a *arguments) textArray(n int, at func(i int) (string, bool)) {
+	b := arrayHeader(n, oidText, 16*n)
+	for i := range n {
+		s, ok := at(i)
+		if !ok {
+			b = binary.BigEndian.AppendUint32(b, math.MaxUint32)
+			continue
+		}
+		s = a.clean(s)
+		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+		b = append(b, s...)
+	}
+	a.add(oidTextArray, binaryFormat, b)
+}
+
+func (a *arguments) int4Array(n int, at func(i int) int) {
+	b := arrayHeader(n, oidInt4, 8*n)
+	for i := range n {
+		b = binary.BigEndian.AppendUint32(b, 4)
+		b = binary.BigEndian.AppendUint32(b, uint32(int32(at(i))))
+	}
+	a.add(oidInt4Array, binaryFormat, b)
+}
+
+// arrayHeader begins an array of one dimension with lower bound 1, as
+// PostgreSQL's array_recv wants it; an empty array has no dimension.
+func arrayHeader(n int, element uint32, size int) []byte {
+	b := make([]byte, 0, 20+size)
+	dimensions := uint32(1)
+	if n == 0 {
+		dimensions = 0
+	}
+	b = binary.BigEndian.AppendUint32(b, dimensions)
+	b = binary.BigEndian.AppendUint32(b, 1) // may hold NULLs
+	b = binary.BigEndian.AppendUint32(b, element)
+	if n > 0 {
+		b = binary.BigEndian.AppendUint32(b, uint32(n))
+		b = binary.BigEndian.AppendUint32(b, 1)
+	}
+	return b
+}

@@ -1,0 +1,92 @@
+package schema_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"mailrow/internal/pgtest"
+	"mailrow/store/schema"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+func connect(t *testing.T, dsn string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+func TestMigrateTwiceAtOnce(t *testing.T) {
+	ctx := context.Background()
+	dsn := pgtest.Shared(t).Database(t)
+	var wait sync.WaitGroup
+	applied := make([]int, 4)
+	failed := make([]error, 4)
+	for i := range applied {
+		conn := connect(t, dsn)
+		wait.Go(func() {
+			done, err := schema.Migrate(ctx, conn)
+			applied[i], failed[i] = len(done), err
+		})
+	}
+	wait.Wait()
+	total := 0
+	for i := range applied {
+		if failed[i] != nil {
+			t.Errorf("migration %d: %v", i, failed[i])
+		}
+		total += applied[i]
+	}
+	if total != schema.Wanted() {
+		t.Errorf("%d migrations were applied, want each of %d once", total, schema.Wanted())
+	}
+	version, err := schema.Version(ctx, connect(t, dsn))
+	if err != nil || version != schema.Wanted() {
+		t.Errorf("version %d, %v; want %d", version, err, schema.Wanted())
+	}
+}
+
+func TestMigrateRefusesNewerSchema(t *testing.T) {
+	ctx := context.Background()
+	conn := connect(t, pgtest.Shared(t).Database(t))
+	if _, err := schema.Migrate(ctx, conn); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(ctx, `insert into mailrow.migrations (version, name) values (999, 'from the future')`); err != nil {
+		t.Fatal(err)
+	}
+	_, err := schema.Migrate(ctx, conn)
+	var newer *schema.NewerError
+	if !errors.As(err, &newer) || newer.Database != 999 {
+		t.Errorf("got %v, want a NewerError of version 999", err)
+	}
+}
+
+// A role that owns its database and may make roles is enough: managed servers
+// give no superuser.
+func TestMigrateWithoutSuperuser(t *testing.T) {
+	ctx := context.Background()
+	cluster := pgtest.New(t, nil)
+	admin := connect(t, cluster.DSN("postgres", "postgres"))
+	for _, sql := range []string{`create role plain login createrole`, `create database app owner plain`} {
+		if _, err := admin.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn := connect(t, cluster.DSN("plain", "app"))
+	if _, err := schema.Migrate(ctx, conn); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := schema.Migrate(ctx, conn); err != nil {
+		t.Errorf("second run: %v", err)
+	}
+}
