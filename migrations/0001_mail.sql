@@ -37,6 +37,7 @@ create table mailrow.mailboxes (
 );
 comment on table mailrow.mailboxes is
     'One row per named place in an account, such as INBOX or Archive/2026.';
+comment on column mailrow.mailboxes.mailbox_id is '0 is the INBOX of every account, made with it.';
 
 create table mailrow.routes (
     pattern    text        not null,
@@ -127,15 +128,12 @@ create table mailrow.deliveries (
     queue_id           text,
     flags              text[]      not null default '{}',
     defects            text[],
-    identity           bytea,
     constraint deliveries_pkey primary key (account_id, id),
     constraint deliveries_arrival_key unique (account_id, message, mailbox, recipient)
 );
 create index deliveries_by_mailbox on mailrow.deliveries (account_id, mailbox, received_at);
 create index deliveries_by_time on mailrow.deliveries (received_at);
 create index deliveries_by_id on mailrow.deliveries (id);
-create unique index deliveries_identity_key on mailrow.deliveries (account_id, mailbox, recipient, identity)
-    where identity is not null;
 comment on table mailrow.deliveries is
     'One row per arrival of a message in a mailbox: who sent it to whom, when, and through which client.';
 comment on column mailrow.deliveries.message is 'messages.id of what arrived.';
@@ -155,8 +153,19 @@ comment on column mailrow.deliveries.client_protocol is 'Such as SMTP, ESMTP or 
 comment on column mailrow.deliveries.queue_id is 'The MTA''s id of the mail, as in its log.';
 comment on column mailrow.deliveries.flags is 'IMAP flags and keywords.';
 comment on column mailrow.deliveries.defects is 'What had to be cleaned in the envelope; NULL when nothing had.';
-comment on column mailrow.deliveries.identity is
-    'SHA-256 of raw without the header fields that the MTA writes anew at every attempt (Delivery-date); NULL where there are none and the message itself is the identity.';
+
+create table mailrow.identities (
+    account_id bigint not null,
+    mailbox    bigint not null,
+    recipient  text   not null,
+    identity   bytea  not null,
+    delivery   bigint not null,
+    constraint identities_pkey primary key (account_id, mailbox, recipient, identity)
+);
+comment on table mailrow.identities is
+    'One row per delivery of a mail with header fields that the MTA writes anew at every attempt (Delivery-date): what tells the next attempt is the same mail.';
+comment on column mailrow.identities.identity is 'SHA-256 of raw without those fields.';
+comment on column mailrow.identities.delivery is 'deliveries.id of the first attempt.';
 
 -- lz4 is two to four times faster than pglz and no larger; not every build has it.
 do $$

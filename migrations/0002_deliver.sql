@@ -37,8 +37,10 @@ begin
         -- attempt by themselves; their identity can.
         if p_identity is not null then
             update mailrow.deliveries d set redelivered = d.redelivered + 1
-            where d.account_id = p_account and d.mailbox = v_mailbox
-              and d.recipient = p_recipients[i] and d.identity = p_identity
+            from mailrow.identities k
+            where k.account_id = p_account and k.mailbox = v_mailbox
+              and k.recipient = p_recipients[i] and k.identity = p_identity
+              and d.account_id = k.account_id and d.id = k.delivery
             returning d.id into v_id;
             if found then
                 ids := ids || v_id;
@@ -70,14 +72,19 @@ begin
         insert into mailrow.deliveries as d (
             account_id, message, mailbox, received_at, source, sender, recipient, original_recipient, extension,
             client_address, client_helo, client_name, client_protocol, sasl_username, queue_id,
-            flags, defects, identity)
+            flags, defects)
         values (
             p_account, v_message, v_mailbox, coalesce(p_received_at, now()), p_source, p_sender, p_recipients[i],
             p_original_recipients[i], p_extensions[i],
             p_client_address, p_client_helo, p_client_name, p_client_protocol, p_sasl_username, p_queue_id,
-            coalesce(p_flags, '{}'), p_envelope_defects, p_identity)
+            coalesce(p_flags, '{}'), p_envelope_defects)
         on conflict on constraint deliveries_arrival_key do update set redelivered = d.redelivered + 1
         returning d.id, d.redelivered into v_id, v_again;
+        if p_identity is not null then
+            -- Of two attempts at once, the second fails here and comes again.
+            insert into mailrow.identities (account_id, mailbox, recipient, identity, delivery)
+            values (p_account, v_mailbox, p_recipients[i], p_identity, v_id);
+        end if;
         ids := ids || v_id;
         outcomes := outcomes || case when v_again = 0 then text 'stored' else 'redelivered' end;
     end loop;
@@ -123,7 +130,7 @@ begin
     for i in 1 .. cardinality(p_recipients) loop
         v_route := null; v_mailbox := null;
         if p_account is null then
-            select r.account, replace(r.mailbox, '*', coalesce(p_extensions[i], '')) into v_route, v_mailbox
+            select r.account, replace(r.mailbox, '*', lower(coalesce(p_extensions[i], ''))) into v_route, v_mailbox
             from mailrow.routes r
             where r.pattern in (p_addresses[i], p_wildcards[i], p_bases[i], substring(p_bases[i] from '@[^@]*$'), '*')
             order by case r.pattern when p_addresses[i] then 1 when p_wildcards[i] then 2 when p_bases[i] then 3
@@ -133,12 +140,17 @@ begin
         v_name := coalesce(p_account, v_route, p_bases[i]);
         select a.account_id into v_account from mailrow.accounts a where a.name = v_name;
         if not found and not (p_reject_unknown and v_route is null) then
-            insert into mailrow.accounts (name) values (v_name) on conflict on constraint accounts_name_key do nothing;
-            select a.account_id into strict v_account from mailrow.accounts a where a.name = v_name;
+            insert into mailrow.accounts (name) values (v_name) on conflict on constraint accounts_name_key do nothing
+            returning account_id into v_account;
+            if found then
+                insert into mailrow.mailboxes (account_id, mailbox_id, name) values (v_account, 0, 'INBOX');
+            else
+                select a.account_id into strict v_account from mailrow.accounts a where a.name = v_name;
+            end if;
         end if;
         v_accounts := v_accounts || v_account;
         v_mailboxes := v_mailboxes || coalesce(
-            case when p_extension_mailbox then nullif(p_extensions[i], '') end,
+            case when p_extension_mailbox then lower(nullif(p_extensions[i], '')) end,
             p_mailbox, nullif(v_mailbox, ''), 'INBOX');
         if v_account is null then
             outcomes[i] := 'unknown';
@@ -183,19 +195,19 @@ create function mailrow_delivery.deliver_one(
     p_sasl_username text, p_queue_id text, p_received_at timestamptz, p_flags text[],
     p_envelope_defects text[], p_raw bytea
 ) returns bigint
-language sql security definer set search_path = pg_catalog, pg_temp as $$
+language sql security definer begin atomic
     select set_config('synchronous_commit', 'local', true) where current_setting('synchronous_commit') = 'off';
 
     with route as (
-        select r.account, replace(r.mailbox, '*', coalesce(p_extension, '')) as mailbox from mailrow.routes r
+        select r.account, replace(r.mailbox, '*', lower(coalesce(p_extension, ''))) as mailbox from mailrow.routes r
         where p_account is null and r.pattern in (p_address, p_wildcard, p_base, substring(p_base from '@[^@]*$'), '*')
         order by case r.pattern when p_address then 1 when p_wildcard then 2 when p_base then 3 when '*' then 5 else 4 end
         limit 1
     ), place as (
-        select b.account_id, b.mailbox_id from mailrow.accounts a join mailrow.mailboxes b on b.account_id = a.account_id
+        select a.account_id from mailrow.accounts a
         where p_schema = 1 and a.name = coalesce(p_account, (select account from route), p_base)
-          and b.name = coalesce(case when p_extension_mailbox then nullif(p_extension, '') end,
-                                p_mailbox, nullif((select mailbox from route), ''), 'INBOX')
+          and coalesce(case when p_extension_mailbox then lower(nullif(p_extension, '')) end,
+                       p_mailbox, nullif((select mailbox from route), ''), 'INBOX') = 'INBOX'
     ), message as (
         insert into mailrow.messages (
                         account_id, sha256, size, line_ends, header_size, parser, sent_at, sent_offset,
@@ -212,12 +224,12 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
                 account_id, message, mailbox, received_at, source, sender, recipient, original_recipient, extension,
                 client_address, client_helo, client_name, client_protocol, sasl_username, queue_id,
                 flags, defects)
-    select place.account_id, message.id, place.mailbox_id, coalesce(p_received_at, now()), p_source, p_sender, p_recipient,
+    select message.account_id, message.id, 0, coalesce(p_received_at, now()), p_source, p_sender, p_recipient,
                 p_original_recipient, p_extension,
                 p_client_address, p_client_helo, p_client_name, p_client_protocol, p_sasl_username, p_queue_id,
                 coalesce(p_flags, '{}'), p_envelope_defects
-    from message, place
+    from message
     returning id;
-$$;
+end;
 comment on function mailrow_delivery.deliver_one is
-    'The common case in one statement, for a connection that delivers once: one recipient whose account and mailbox exist, content that is new. Returns NULL, having done nothing, in every other case: then deliver() is to be called.';
+    'The common case in one statement, for a connection that delivers once: one recipient with an account, its INBOX, content that is new. Its names were resolved when it was made, so it needs no search_path. Returns NULL, having done nothing, in every other case: then deliver() is to be called.';

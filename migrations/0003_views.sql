@@ -98,11 +98,19 @@ comment on column mailrow.headers.name is 'Field name in lower case; NULL for a 
 comment on column mailrow.headers.value is 'Decoded value, unfolded: what a person would read.';
 comment on column mailrow.headers.raw is 'The field byte for byte, with its folds and line end.';
 
+create view mailrow.contents as
+select d.id,
+       m.raw,
+       d.account_id
+from mailrow.deliveries d
+join mailrow.messages m on m.account_id = d.account_id and m.id = d.message;
+comment on view mailrow.contents is
+    'One row per arrival of a mail: its bytes. What function raw() reads, since a reader has no right to the tables on every version.';
+comment on column mailrow.contents.id is 'mail.id.';
+
 create function mailrow.raw(p_id bigint) returns bytea
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select m.raw from mailrow.deliveries d
-    join mailrow.messages m on m.account_id = d.account_id and m.id = d.message
-    where d.id = p_id
+    select c.raw from mailrow.contents c where c.id = p_id
 $$;
 comment on function mailrow.raw is 'The mail of a row in view mail, byte for byte as received.';
 
@@ -119,6 +127,9 @@ begin
     perform 1 from mailrow.messages m
     where m.account_id = v_delivery.account_id and m.id = v_delivery.message for update;
     delete from mailrow.deliveries d where d.account_id = v_delivery.account_id and d.id = p_id;
+    delete from mailrow.identities k
+    where k.account_id = v_delivery.account_id and k.mailbox = v_delivery.mailbox
+      and k.recipient = v_delivery.recipient and k.delivery = p_id;
     delete from mailrow.messages m
     where m.account_id = v_delivery.account_id and m.id = v_delivery.message
       and not exists (select from mailrow.deliveries o
@@ -137,6 +148,7 @@ begin
     if not found then
         return false;
     end if;
+    delete from mailrow.identities k where k.account_id = v_account;
     delete from mailrow.deliveries d where d.account_id = v_account;
     delete from mailrow.messages m where m.account_id = v_account;
     delete from mailrow.accounts a where a.account_id = v_account;

@@ -19,21 +19,24 @@ declare
     -- Policies with constants and by role name: no subquery, no function call
     -- per row, and they hold on every node of a sharded database.
     v_accounts  text := (select format('account_id = any (%L::bigint[])', array_agg(g.account_id order by g.account_id))
-                         from mailrow.grants g where g.role_name = p_role and g.account_id is not null);
+                         from mailrow.grants g where g.role_name = p_role and g.account_id is not null
+                         having count(*) > 0);
     v_condition text := case when exists (select from mailrow.grants g where g.role_name = p_role and g.account_id is null)
                              then 'true' else v_accounts end;
     v_to        text := quote_ident(p_role);
     v_policy    text := 'reader ' || p_role;
     v_table     text;
 begin
-    if current_setting('server_version_num')::integer < 150000 then
+    if v_condition is not null and current_setting('server_version_num')::integer < 150000 then
         -- Views run as their owner there, so the owner is who is filtered.
         v_to := 'mailrow_owner';
-        v_condition := format('pg_has_role(current_user, %L, ''usage'') and (%s)', p_role, v_condition);
+        -- to_regrole is NULL for a role that was dropped since: false, not an error for every reader.
+        v_condition := format('pg_has_role(current_user, to_regrole(%L), ''usage'') and (%s)',
+                              quote_ident(p_role), v_condition);
     end if;
     foreach v_table in array array['accounts', 'mailboxes', 'messages', 'deliveries'] loop
         execute format('drop policy if exists %I on mailrow.%I', v_policy, v_table);
-        if v_condition is not null then
+        if v_condition is not null and exists (select from pg_roles where rolname = p_role) then
             execute format('create policy %I on mailrow.%I for select to %s using (%s)', v_policy, v_table, v_to, v_condition);
         end if;
     end loop;

@@ -12,7 +12,7 @@ grant execute on function mailrow_delivery.deliver, mailrow_delivery.deliver_one
 grant usage on schema mailrow to mailrow_reader;
 revoke all on all functions in schema mailrow from public;
 grant execute on function mailrow.header_fields, mailrow.raw to mailrow_reader;
-grant select on mailrow.mail, mailrow.headers to mailrow_reader;
+grant select on mailrow.mail, mailrow.headers, mailrow.contents to mailrow_reader;
 
 alter table mailrow.accounts enable row level security;
 alter table mailrow.mailboxes enable row level security;
@@ -26,6 +26,7 @@ begin
     if current_setting('server_version_num')::integer >= 150000 then
         alter view mailrow.mail set (security_invoker = true);
         alter view mailrow.headers set (security_invoker = true);
+        alter view mailrow.contents set (security_invoker = true);
         -- A view that runs as its reader needs the reader's right to the tables
         -- below it; row-level security filters those just the same.
         grant select on mailrow.accounts, mailrow.mailboxes, mailrow.messages, mailrow.deliveries to mailrow_reader;

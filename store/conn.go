@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"strings"
 	"syscall"
 	"time"
@@ -56,10 +57,6 @@ func ParseConfig(dsn string) (*Config, error) {
 	}
 	return &Config{pg: c}, nil
 }
-
-// Password tells whether the address itself carries a password, as opposed to
-// a password file or the environment.
-func (c *Config) Password() bool { return c.pg.Password != "" }
 
 // Connect opens a connection. It tries again, a few times and with growing
 // pauses, only where the server is there but has no place for us yet. Its
@@ -121,4 +118,14 @@ func placeholders(n int) string {
 		fmt.Fprintf(&b, "$%d", i)
 	}
 	return b.String()
+}
+
+// HasPassword tells whether an address itself carries a password, whatever the
+// environment and password files hold.
+func HasPassword(dsn string) bool {
+	if u, err := url.Parse(dsn); err == nil && u.Scheme != "" {
+		_, inUser := u.User.Password()
+		return inUser || u.Query().Has("password")
+	}
+	return strings.Contains(dsn, "password")
 }

@@ -13,6 +13,7 @@ type Trouble int
 
 const (
 	TroubleUnknown  Trouble = iota // anything not listed here
+	TroubleConfig                  // the address of the database cannot be read
 	TroubleAway                    // no server answers
 	TroubleLost                    // the connection broke; the outcome may be unknown
 	TroubleNoSlot                  // too many connections
@@ -31,11 +32,14 @@ const (
 func TroubleOf(err error) Trouble {
 	var pg *pgconn.PgError
 	var connect *pgconn.ConnectError
+	var config *pgconn.ParseConfigError
 	switch {
 	case errors.As(err, &pg):
 		return troubleOfState(pg.Code)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), pgconn.Timeout(err):
 		return TroubleTimeout
+	case errors.As(err, &config):
+		return TroubleConfig
 	case errors.As(err, &connect):
 		return TroubleAway
 	case errors.Is(err, errSchema):

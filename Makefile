@@ -1,0 +1,45 @@
+# make build   the two programs, in bin/
+# make test    everything, with real PostgreSQL, Postfix, Exim and pgbouncer
+# make lint    gofmt, go vet, staticcheck, manual pages
+# make bench   figures for docs/performance.md, as ratios taken in one run
+# make fuzz    each fuzz target for FUZZTIME
+# make demo    real mail through mailrow-deliver into a private PostgreSQL
+
+GO       ?= go
+FUZZTIME ?= 30s
+export CGO_ENABLED ?= 0
+
+# The supervisor that turns every crash into "try again" is the entry point of
+# mailrow-deliver, on the processors that it is written for.
+ENTRY_amd64 := -E mailrow_entry
+ENTRY       := $(if $(filter linux,$(shell $(GO) env GOOS)),$(ENTRY_$(shell $(GO) env GOARCH)))
+
+.PHONY: build test lint bench fuzz demo man clean
+
+build: man
+	$(GO) build -trimpath -ldflags '-s -w $(ENTRY)' -o bin/mailrow-deliver ./cmd/mailrow-deliver
+	$(GO) build -trimpath -ldflags '-s -w' -o bin/mailrow ./cmd/mailrow
+
+man:
+	@mkdir -p bin/man
+	$(GO) run ./docs/man bin/man
+
+test: build
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fuzz:
+	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./message
+
+bench: build
+	$(GO) run ./bench
+
+demo: build
+	./scripts/demo
+
+clean:
+	rm -rf bin

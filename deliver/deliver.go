@@ -1,0 +1,141 @@
+// Package deliver takes one mail from an MTA to its rows: bytes, envelope,
+// message, store, and an outcome that one table turns into an exit status.
+//
+// Its law: unknown means try again. Only what the table names as a rejection
+// bounces a mail, and only a commit is success.
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"mailrow/message"
+	"mailrow/store"
+)
+
+// EnvelopeOf makes the envelope of a mail of what the MTA gave otherwise, its
+// environment and arguments, and of what it wrote above the mail.
+type EnvelopeOf func(message.Trace) message.Envelope
+
+// Input is where the mail comes from.
+type Input struct {
+	File *os.File
+
+	// Whole tells, after the end of File was read, whether that is the end of
+	// the mail: a writer that was killed leaves an end, too.
+	Whole func() bool
+}
+
+// Run delivers one mail and tells how that ended. It gives up when ctx ends;
+// the caller may then leave without waiting for it.
+func Run(ctx context.Context, c Config, envelopeOf EnvelopeOf, in Input) Outcome {
+	database := connect(ctx, c.Database)
+	defer database.close()
+	raw, err := readMail(in.File, c.MaxSize)
+	if err != nil {
+		return inputOutcome(err, c)
+	}
+	if !in.Whole() {
+		return Outcome{Cause: CauseInput, Detail: "the MTA ended before the mail did"}
+	}
+	return database.deliver(ctx, c, raw, envelopeOf)
+}
+
+func inputOutcome(err error, c Config) Outcome {
+	switch {
+	case errors.Is(err, errTooLarge):
+		return Outcome{Cause: CauseTooLarge, Detail: fmt.Sprintf("the limit is %d bytes", c.MaxSize)}
+	case errors.Is(err, errNoMemory):
+		return failed(CauseMemory, err)
+	}
+	return failed(CauseInput, err)
+}
+
+// deliver stores one mail. It may be called again for the next.
+func (d *database) deliver(ctx context.Context, c Config, raw []byte, envelopeOf EnvelopeOf) Outcome {
+	mail, fromLine := message.SplitFromLine(raw)
+	parsed := message.Parse(mail)
+	trace := message.ReadTrace(mail, parsed)
+	if trace.ReturnPath == nil {
+		trace.ReturnPath = fromLine
+	}
+	envelope := envelopeOf(trace)
+	delivery := &store.Delivery{
+		Raw: mail, Message: parsed, Envelope: &envelope, Identity: trace.Identity,
+		Account: c.Account, Mailbox: mailboxName(c.Mailbox),
+		ExtensionMailbox: c.ExtensionMailbox, RejectUnknown: c.RejectUnknown,
+	}
+	address(delivery, c)
+	if len(delivery.Lookups) == 0 {
+		return Outcome{Cause: CauseNoRecipient, Detail: "give it after --, or use --account"}
+	}
+	conn, err := d.connection()
+	if err != nil {
+		return outcomeOf(err)
+	}
+	results, err := conn.Deliver(ctx, delivery)
+	if err != nil {
+		return outcomeOf(err)
+	}
+	return outcomeOfResults(results, envelope.Recipients)
+}
+
+// address fills the lookups, each recipient once. With an account but no
+// recipient the account is the recipient.
+func address(d *store.Delivery, c Config) {
+	given := d.Envelope.Recipients
+	if len(given) == 0 && c.Account != "" {
+		given = []message.Recipient{{Address: c.Account}}
+	}
+	d.Envelope.Recipients = nil
+	seen := make(map[string]bool, len(given))
+	for _, to := range given {
+		to.Address = message.ForwardPath(to.Address)
+		if to.Address == "" || seen[to.Address] {
+			continue
+		}
+		seen[to.Address] = true
+		l := lookup(to, c.RecipientDelimiter)
+		if short := bounded(to.Address); short != to.Address {
+			to.Address = short
+			d.Defects = append(d.Defects, "recipient-too-long")
+		}
+		d.Envelope.Recipients = append(d.Envelope.Recipients, to)
+		d.Lookups = append(d.Lookups, l)
+	}
+}
+
+// mailboxName writes INBOX in its one form (RFC 9051 5.1).
+func mailboxName(name string) string {
+	if strings.EqualFold(name, "INBOX") {
+		return "INBOX"
+	}
+	return name
+}
+
+// outcomeOfResults makes one status of several recipients. Where some are
+// refused and others are not, no status is right for all: what is known is
+// stored, and 75 says that something is left to do. The next try stores nothing
+// twice.
+func outcomeOfResults(results []store.Result, to []message.Recipient) Outcome {
+	refused, first := 0, ""
+	for i, r := range results {
+		if r.Outcome == store.Unknown {
+			if refused == 0 {
+				first = to[i].Address
+			}
+			refused++
+		}
+	}
+	switch refused {
+	case 0:
+		return Outcome{Cause: CauseStored}
+	case len(results):
+		return Outcome{Cause: CauseUnknownRecipient, Detail: first}
+	}
+	return Outcome{Cause: CauseSomeRefused,
+		Detail: first + "; let the MTA give one recipient per run"}
+}

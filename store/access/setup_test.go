@@ -1,0 +1,96 @@
+package access_test
+
+import (
+	"context"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mailrow/deliver"
+	"mailrow/internal/pgtest"
+	"mailrow/internal/scratch"
+	"mailrow/store"
+	"mailrow/store/access"
+	"mailrow/store/archive/archivetest"
+)
+
+// Every fragment in the real server: the roles are made, peer lets the user of
+// the test in as the delivering role, and mailrow.toml leads there.
+func TestSetupLetsTheUserDeliver(t *testing.T) {
+	for _, every := range []bool{false, true} {
+		cluster := pgtest.New(t, nil)
+		dsn := cluster.Template(t, "migrated", archivetest.Migrate)
+		admin := archivetest.Connect(t, dsn)
+		s := access.Setup{
+			Database:  admin.Config().Database,
+			Role:      "mailrow",
+			Users:     []string{"somebody.else"},
+			EveryUser: every,
+			SocketDir: cluster.SocketDir(),
+		}
+		if !every {
+			me, err := user.Current()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Users = append(s.Users, me.Username)
+		}
+		if _, err := admin.Exec(context.Background(), fragment(t, s, "roles.sql")); err != nil {
+			t.Fatal(err)
+		}
+		cluster.Ident(t, fragment(t, s, "pg_ident.conf"))
+		cluster.HBA(t, fragment(t, s, "pg_hba.conf"))
+
+		path := filepath.Join(scratch.ForTest(t), "mailrow.toml")
+		if err := os.WriteFile(path, []byte(fragment(t, s, "mailrow.toml")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		config, err := deliver.ReadConfig(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := archivetest.Store(config.Database, "bob@example.org", "Subject: x\n\nx\n"); err != nil {
+			t.Errorf("every user %v: deliver: %v", every, err)
+		}
+
+		cluster.Ident(t, "mailrow nobody-at-all mailrow")
+		if _, err := archivetest.Store(config.Database, "bob@example.org", "Subject: x\n\nx\n"); store.TroubleOf(err) != store.TroubleRights {
+			t.Errorf("every user %v: without the map: %v", every, err)
+		}
+	}
+}
+
+func fragment(t *testing.T, s access.Setup, file string) string {
+	t.Helper()
+	text, err := s.Fragment(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestSetupRefusesNamesThatNeedQuotes(t *testing.T) {
+	good := access.Setup{Database: "mailrow", Role: "mailrow", Users: []string{"mailrow"}, SocketDir: "/run/postgresql"}
+	tests := map[string]func(*access.Setup){
+		"database": func(s *access.Setup) { s.Database = "mail row" },
+		"role":     func(s *access.Setup) { s.Role = "x; drop table y" },
+		"user":     func(s *access.Setup) { s.Users = []string{"/^(.*)$"} },
+		"socket":   func(s *access.Setup) { s.SocketDir = "localhost" },
+	}
+	for name, spoil := range tests {
+		s := good
+		spoil(&s)
+		for _, file := range access.Files() {
+			if text, err := s.Fragment(file); err == nil {
+				t.Errorf("%s, %s: got %q, want an error", name, file, text)
+			}
+		}
+	}
+	for _, file := range access.Files() {
+		if text := fragment(t, good, file); strings.Contains(text, "<no value>") {
+			t.Errorf("%s: %s", file, text)
+		}
+	}
+}
