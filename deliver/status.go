@@ -79,8 +79,8 @@ var table = [...]Status{
 	{CauseNoSlot, exitTempFail, "4.3.2", "database has no free connection", "too many connections, after several tries"},
 	{CauseStarting, exitTempFail, "4.3.2", "database not ready", "the server is starting up or shutting down"},
 	{CauseReadOnly, exitTempFail, "4.3.2", "database is read-only", "a standby server, or read-only by configuration"},
-	{CauseRights, exitTempFail, "4.3.5", "database denied access", "authentication failed, or the role may not deliver"},
-	{CauseSchema, exitTempFail, "4.3.5", "database schema does not fit", "not migrated, or migrated by another version"},
+	{CauseRights, exitTempFail, "4.3.5", "database denied access, see mailrow setup postgres", "authentication failed, or the role may not deliver"},
+	{CauseSchema, exitTempFail, "4.3.5", "database schema does not fit, run mailrow migrate", "not migrated, or migrated by another version"},
 	{CauseDisk, exitTempFail, "4.3.1", "database disk full", "the server has no room"},
 	{CauseTimeout, exitTempFail, "4.3.0", "database timeout", "a statement or lock timeout of the server"},
 	{CauseContest, exitTempFail, "4.3.0", "database conflict", "deadlock or serialization failure"},
@@ -140,14 +140,7 @@ var causeOfTrouble = map[store.Trouble]Cause{
 
 // outcomeOf makes an outcome of an error of store.
 func outcomeOf(err error) Outcome {
-	o := failed(causeOfTrouble[store.TroubleOf(err)], err)
-	switch o.Cause {
-	case CauseSchema:
-		o.Detail += "; run mailrow migrate"
-	case CauseRights:
-		o.Detail += "; see mailrow setup postgres"
-	}
-	return o
+	return failed(causeOfTrouble[store.TroubleOf(err)], err)
 }
 
 // UsageError is an argument that cannot be understood.
