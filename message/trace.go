@@ -16,7 +16,8 @@ type Trace struct {
 	DeliveredTo string   // Delivered-To
 	OriginalTo  string   // X-Original-To
 	EnvelopeTo  []string // Envelope-To, which may name all recipients of a batch
-	QueueID     string   // "id" of the first Received field, the MTA's own
+	Helo        string   // "from" of the first Received field, the MTA's own
+	QueueID     string   // and its "id"
 
 	// Identity is the SHA-256 of the mail without what the MTA writes anew at
 	// each attempt: Delivery-Date, and an Envelope-To of a batch. It is nil
@@ -83,19 +84,29 @@ func beginsWithField(b []byte) bool {
 	return false
 }
 
-// receivedID finds the id clause of a Received field (RFC 5321 4.4).
-func receivedID(body string) string {
-	_, after, found := strings.Cut(body, " id ")
-	if !found {
-		return ""
+// receivedFrom finds the from and id clauses of a Received field (RFC 5321 4.4).
+// Each begins after a blank or a fold.
+func receivedFrom(body string) (helo, id string) {
+	words := strings.Fields(body)
+	for i, word := range words[:max(len(words)-1, 0)] {
+		switch {
+		case i == 0 && word == "from":
+			helo = words[1]
+		case word == "id":
+			return helo, queueID(words[i+1])
+		}
 	}
-	end := strings.IndexFunc(after, func(r rune) bool {
+	return helo, ""
+}
+
+func queueID(word string) string {
+	end := strings.IndexFunc(word, func(r rune) bool {
 		return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	})
 	if end < 0 {
-		return after
+		return word
 	}
-	return after[:end]
+	return word[:end]
 }
 
 // ReadTrace reads the trace of a mail that was parsed as m, its From_ line
@@ -114,7 +125,7 @@ func ReadTrace(mail []byte, m *Message) Trace {
 		body := unfolded(mail, f)
 		switch strings.ToLower(f.Name) {
 		case "received":
-			t.QueueID = receivedID(body)
+			t.Helo, t.QueueID = receivedFrom(body)
 			t.Identity = identity(mail, varying)
 			return t
 		case "return-path":

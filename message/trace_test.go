@@ -42,12 +42,27 @@ func TestReadTraceTrustsOnlyTheTop(t *testing.T) {
 	identity := got.Identity
 	got.Identity = nil
 	path := "s@x"
-	want := Trace{ReturnPath: &path, EnvelopeTo: []string{"a@d", "b@d", `"c, d"@d`}, QueueID: "4F2B-1x"}
+	want := Trace{ReturnPath: &path, EnvelopeTo: []string{"a@d", "b@d", `"c, d"@d`}, Helo: "h", QueueID: "4F2B-1x"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	if len(identity) != 32 {
 		t.Errorf("identity %x", identity)
+	}
+}
+
+func TestReceivedFrom(t *testing.T) {
+	for body, want := range map[string][2]string{
+		"from h (h [1.2.3.4]) by mta (Postfix) with ESMTP id 4F2B; Sun":    {"h", "4F2B"},
+		"from [1.2.3.4] (unknown [1.2.3.4])\tby mta with ESMTP id 4F2B\tf": {"[1.2.3.4]", "4F2B"},
+		// Mail of sendmail(1) on Postfix and any mail on Exim: a fold before "id".
+		"by mta.test (Postfix, from userid 0)\tid 34E0C9A0934; Sun, 22 Nov":  {"", "34E0C9A0934"},
+		"from h by e with esmtp (Exim 4.96)\tid 1xUwAO-0006eY-1X\tfor <a@d>": {"h", "1xUwAO-0006eY-1X"},
+		"by h": {"", ""}, "from": {"", ""}, "": {"", ""}, "id": {"", ""}, "by h id": {"", ""},
+	} {
+		if helo, id := receivedFrom(body); helo != want[0] || id != want[1] {
+			t.Errorf("%q: got %q, %q", body, helo, id)
+		}
 	}
 }
 

@@ -38,6 +38,9 @@ func Local(getenv Getenv, t message.Trace) message.Envelope {
 	}
 	to.Extension = trueExtension(to)
 	e := client(getenv)
+	if t.Helo != "" && mangled(t.Helo) == e.ClientHelo {
+		e.ClientHelo = t.Helo
+	}
 	e.Source = "postfix-local"
 	e.Sender = &sender
 	e.Recipients = []message.Recipient{to}

@@ -137,21 +137,14 @@ func TestDatabaseDiskFull(t *testing.T) {
 	for _, table := range []string{"accounts", "mailboxes", "messages", "deliveries"} {
 		exec1(t, admin, `alter table mailrow.`+table+` set tablespace `+tablespace)
 	}
-	d := delivery{dsn: dsn, args: []string{"bob@x.test"}}
-	large := append([]byte(sample), noise(12<<20)...)
-	d.stdin = large
+	d := delivery{dsn: dsn, args: []string{"bob@x.test"}, stdin: append([]byte(sample), noise(12<<20)...)}
 	d.want(t, 75, "4.3.1 mailrow: database disk full")
 	wantRows(t, dsn, 0)
-	exec1(t, admin, `vacuum mailrow.messages`) // gives the room back to the disk
-	d.stdin = []byte(sample)
+	for _, table := range []string{"accounts", "mailboxes", "messages", "deliveries"} {
+		exec1(t, admin, `alter table mailrow.`+table+` set tablespace pg_default`) // the operator makes room
+	}
 	d.want(t, 0, "")
 	wantRows(t, dsn, 1)
-	for _, table := range []string{"accounts", "mailboxes", "messages", "deliveries"} {
-		exec1(t, admin, `alter table mailrow.`+table+` set tablespace pg_default`)
-	}
-	d.stdin = large
-	d.want(t, 0, "")
-	wantRows(t, dsn, 2)
 }
 
 func TestDatabaseStatementTimeout(t *testing.T) {

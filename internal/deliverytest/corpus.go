@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -53,7 +52,7 @@ func Corpus(t testing.TB, n, m int) []Mail {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mails = append(mails, Mail{filepath.Base(odd[i]), raw})
+		mails = append(mails, Mail{"torture/" + filepath.Base(odd[i]), raw})
 	}
 	return mails
 }
@@ -114,8 +113,6 @@ func readTar(r io.Reader, keep func(string, []byte)) error {
 	}
 }
 
-var quotedFrom = regexp.MustCompile(`^>+From `)
-
 func readMboxrd(r io.Reader, keep func(string, []byte)) error {
 	lines := bufio.NewReaderSize(r, 1<<20)
 	var raw []byte
@@ -132,10 +129,11 @@ func readMboxrd(r io.Reader, keep func(string, []byte)) error {
 			return err
 		}
 		switch {
+		case len(line) == 0:
 		case bytes.HasPrefix(line, []byte("From ")):
 			end()
 			count++
-		case quotedFrom.Match(line):
+		case line[0] == '>' && bytes.HasPrefix(bytes.TrimLeft(line, ">"), []byte("From ")):
 			raw = append(raw, line[1:]...)
 		default:
 			raw = append(raw, line...)

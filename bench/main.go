@@ -1,0 +1,90 @@
+// Bench measures what docs/performance.md says, against a private PostgreSQL
+// with fsync on. Whatever is compared runs in turns, mail by mail or pass by
+// pass, so that a busy machine slows all of it alike: the ratios are the
+// result, the times only show their size.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// settings are the flags.
+type settings struct {
+	deliver string // mailrow-deliver as built
+	corpus  string
+	mails   int // in the comparisons
+	passes  int // over these mails, for each number of connections
+	write   string
+}
+
+func main() {
+	s := settings{corpus: os.Getenv("MAILROW_CORPUS")}
+	flag.StringVar(&s.deliver, "deliver", "bin/mailrow-deliver", "the `program` to measure")
+	flag.IntVar(&s.mails, "mails", 500, "how many mails the comparisons use")
+	flag.IntVar(&s.passes, "passes", 12, "how often each goes over warm connections")
+	flag.StringVar(&s.write, "write", "", "`file` whose figures to renew: docs/performance.md")
+	flag.Parse()
+	if s.corpus == "" {
+		s.corpus = "../shared/corpus"
+	}
+	if err := run(context.Background(), s); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, s settings) (err error) {
+	if s.deliver, err = filepath.Abs(s.deliver); err != nil {
+		return err
+	}
+	if _, err := os.Stat(s.deliver); err != nil {
+		return fmt.Errorf("%w: make build makes it", err)
+	}
+	corpus, err := readCorpus(s.corpus)
+	if err != nil {
+		return err
+	}
+	sample := corpus.sample(s.mails)
+
+	r := &report{}
+	server, err := startServer(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.stop()) }()
+	machine, err := lookAtMachine(ctx, server)
+	if err != nil {
+		return err
+	}
+
+	note("one process per mail")
+	if err := measureProcesses(ctx, r, server, s, sample); err != nil {
+		return err
+	}
+	note("peak memory")
+	if err := measureMemory(ctx, r, server, s); err != nil {
+		return err
+	}
+	note("warm connections")
+	if err := measureWarm(ctx, r, server, s.passes, sample); err != nil {
+		return err
+	}
+	note("disk")
+	if err := measureDisk(ctx, r, server, corpus); err != nil {
+		return err
+	}
+	r.tables = append([]table{r.targets(), machine.table(corpus, sample)}, r.tables...)
+	r.print(os.Stdout)
+	if s.write != "" {
+		return r.replaceIn(s.write)
+	}
+	return nil
+}
+
+// note tells who waits what is going on.
+func note(what string) { fmt.Fprintln(os.Stderr, "bench:", what) }

@@ -1,0 +1,151 @@
+package archive_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"mailrow/internal/pgtest"
+	"mailrow/store/archive"
+	"mailrow/store/archive/archivetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+func TestList(t *testing.T) {
+	ctx := context.Background()
+	dsn := archivetest.Database(t)
+	conn := archivetest.Connect(t, dsn)
+	old := archivetest.Deliver(t, dsn, "a@example.org", "Subject: old\n\nold\n")
+	recent := archivetest.Deliver(t, dsn, "a@example.org", "Subject: recent\n\nrecent\n")
+	other := archivetest.Deliver(t, dsn, "b@example.org", "Subject: other\n\nother\n")
+	for id, age := range map[int64]string{old: "48 hours", recent: "1 hour", other: "2 hours"} {
+		if _, err := conn.Exec(ctx, `update mailrow.deliveries set received_at = now() - $2::interval where id = $1`, id, age); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name   string
+		filter archive.Filter
+		want   []int64
+	}{
+		{"all", archive.Filter{}, []int64{recent, other, old}},
+		{"limit", archive.Filter{Limit: 2}, []int64{recent, other}},
+		{"account", archive.Filter{Account: "a@example.org"}, []int64{recent, old}},
+		{"mailbox", archive.Filter{Mailbox: "Archive"}, nil},
+		{"since", archive.Filter{Since: time.Now().Add(-3 * time.Hour)}, []int64{recent, other}},
+		{"both", archive.Filter{Since: time.Now().Add(-3 * time.Hour), Account: "b@example.org"}, []int64{other}},
+	}
+	for _, test := range tests {
+		list, err := archive.List(ctx, conn, test.filter)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		var got []int64
+		for _, m := range list {
+			got = append(got, m.ID)
+		}
+		if len(got) != len(test.want) {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+			continue
+		}
+		for i := range got {
+			if got[i] != test.want[i] {
+				t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+				break
+			}
+		}
+	}
+}
+
+func TestFindKeepsTheSendersZone(t *testing.T) {
+	dsn := archivetest.Database(t)
+	id := archivetest.Deliver(t, dsn, "a@example.org", "Date: Tue, 3 Feb 2026 04:05:06 -0330\nSubject: x\n\nx\n")
+	m, err := archive.Find(context.Background(), archivetest.Connect(t, dsn), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := m.SentAt.Format(time.RFC3339), "2026-02-03T04:05:06-03:30"; got != want {
+		t.Errorf("sent at %s, want %s", got, want)
+	}
+}
+
+func TestHeader(t *testing.T) {
+	dsn := archivetest.Database(t)
+	id := archivetest.Deliver(t, dsn, "a@example.org", "Subject: =?utf-8?q?caf=C3=A9?=\r\nX-Folded: a\r\n b\r\nSubject: again\r\n\r\nbody\r\n")
+	fields, err := archive.Header(context.Background(), archivetest.Connect(t, dsn), id)
+	if err != nil || len(fields) != 3 {
+		t.Fatalf("%v, %v", fields, err)
+	}
+	for i, want := range []string{"café", "a b", "again"} {
+		if fields[i].Value != want {
+			t.Errorf("field %d is %q, want %q", i, fields[i].Value, want)
+		}
+	}
+}
+
+// Larger than a piece, in both ways that PostgreSQL stores a value: compressed
+// and not.
+func TestWriteRawIsExact(t *testing.T) {
+	ctx := context.Background()
+	dsn := archivetest.Database(t)
+	conn := archivetest.Connect(t, dsn)
+	header := "Subject: large\n\n"
+	random := make([]byte, 20<<20)
+	source := rand.NewChaCha8([32]byte{1})
+	source.Read(random)
+	for name, raw := range map[string]string{
+		"empty":        "",
+		"one piece":    header + string(make([]byte, 8<<20-len(header))),
+		"compressible": header + string(bytes.Repeat([]byte("a line like every other\r\n"), 1<<20)),
+		"random":       header + string(random),
+	} {
+		id := archivetest.Deliver(t, dsn, "a@example.org", raw)
+		var got bytes.Buffer
+		if err := archive.WriteRaw(ctx, conn, id, &got); err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if got.String() != raw {
+			t.Errorf("%s: %d bytes that are not the %d delivered", name, got.Len(), len(raw))
+		}
+	}
+	if err := archive.WriteRaw(ctx, conn, 1<<40, &bytes.Buffer{}); !errors.Is(err, archive.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+}
+
+func TestDelete(t *testing.T) {
+	ctx := context.Background()
+	dsn := archivetest.Database(t)
+	conn := archivetest.Connect(t, dsn)
+	id := archivetest.Deliver(t, dsn, "a@example.org", "Subject: x\n\nx\n")
+	if err := archive.Delete(ctx, conn, id); err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range map[string]error{
+		"delete": archive.Delete(ctx, conn, id),
+		"find":   func() error { _, err := archive.Find(ctx, conn, id); return err }(),
+		"raw":    archive.WriteRaw(ctx, conn, id, &bytes.Buffer{}),
+	} {
+		if !errors.Is(err, archive.ErrNotFound) {
+			t.Errorf("%s: got %v, want ErrNotFound", name, err)
+		}
+	}
+	var messages int
+	if err := conn.QueryRow(ctx, `select count(*) from mailrow.messages`).Scan(&messages); err != nil || messages != 0 {
+		t.Errorf("%d messages left, %v", messages, err)
+	}
+	archivetest.Deliver(t, dsn, "a@example.org", "Subject: x\n\nx\n")
+	for range 2 {
+		if err := archive.DeleteAccount(ctx, conn, "a@example.org"); err != nil {
+			t.Error(err)
+		}
+	}
+	if list, err := archive.List(ctx, conn, archive.Filter{}); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
