@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mailrow/exim"
+	"mailrow/internal/deliverytest"
 	"mailrow/internal/mtatest"
 	"mailrow/internal/pgtest"
 	"mailrow/internal/scratch"
@@ -29,24 +30,15 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 const resultTimeout = 20 * time.Second
 
-// install builds mailrow-deliver and configures it for a fresh database, all in
-// a folder that Exim's user may read.
+// install configures the real mailrow-deliver for a fresh database.
 func install(t *testing.T) (setup exim.Setup, conn *pgx.Conn) {
 	t.Helper()
-	dir := scratch.ForTest(t)
+	dsn := deliverytest.Database(t)
 	setup = exim.Setup{
-		Deliver: filepath.Join(dir, "mailrow-deliver"),
-		Config:  filepath.Join(dir, "mailrow.toml"),
+		Deliver: deliverytest.Program(t),
+		Config:  deliverytest.Config(t, deliverytest.AsDeliverer(dsn)),
 		User:    mtatest.LocalUser,
 		Domains: []string{"setup.test", "other.test"},
-	}
-	out, err := exec.Command("go", "build", "-o", setup.Deliver, "mailrow/cmd/mailrow-deliver").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	dsn := archivetest.Database(t)
-	if err := os.WriteFile(setup.Config, []byte("database = \""+dsn+"\"\n"), 0o644); err != nil {
-		t.Fatal(err)
 	}
 	return setup, archivetest.Connect(t, dsn)
 }

@@ -3,8 +3,6 @@ package postfix_test
 import (
 	"context"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,9 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"mailrow/internal/deliverytest"
 	"mailrow/internal/mtatest"
 	"mailrow/internal/pgtest"
-	"mailrow/internal/scratch"
 	"mailrow/postfix"
 	"mailrow/store/archive"
 	"mailrow/store/archive/archivetest"
@@ -24,24 +22,15 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 const resultTimeout = 20 * time.Second
 
-// install builds mailrow-deliver and configures it for a fresh database, all in
-// a folder that the MTA's users may read.
+// install configures the real mailrow-deliver for a fresh database.
 func install(t *testing.T) (setup postfix.Setup, conn *pgx.Conn) {
 	t.Helper()
-	dir := scratch.ForTest(t)
+	dsn := deliverytest.Database(t)
 	setup = postfix.Setup{
-		Deliver: filepath.Join(dir, "mailrow-deliver"),
-		Config:  filepath.Join(dir, "mailrow.toml"),
+		Deliver: deliverytest.Program(t),
+		Config:  deliverytest.Config(t, deliverytest.AsDeliverer(dsn)),
 		User:    mtatest.LocalUser,
 		Domains: []string{"setup.test", "other.test"},
-	}
-	out, err := exec.Command("go", "build", "-o", setup.Deliver, "mailrow/cmd/mailrow-deliver").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	dsn := archivetest.Database(t)
-	if err := os.WriteFile(setup.Config, []byte("database = \""+dsn+"\"\n"), 0o644); err != nil {
-		t.Fatal(err)
 	}
 	return setup, archivetest.Connect(t, dsn)
 }

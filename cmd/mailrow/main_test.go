@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,32 +13,15 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"mailrow/internal/deliverytest"
 	"mailrow/internal/pgtest"
-	"mailrow/internal/scratch"
 	"mailrow/store/archive/archivetest"
 )
 
-// deliverProgram is the real mailrow-deliver, where any user may run it.
-var deliverProgram string
-
-// tests are this package's, with a PostgreSQL and mailrow-deliver.
+// tests are this package's, with a PostgreSQL.
 type tests struct{ *testing.M }
 
-func (t tests) Run() int {
-	dir, err := scratch.New()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer dir.Remove()
-	deliverProgram = filepath.Join(dir.Path, "mailrow-deliver")
-	out, err := exec.Command("go", "build", "-o", deliverProgram, "mailrow/cmd/mailrow-deliver").CombinedOutput()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "build mailrow-deliver: %v\n%s", err, out)
-		return 1
-	}
-	return pgtest.Main(t.M)
-}
+func (t tests) Run() int { return pgtest.Main(t.M) }
 
 func TestMain(m *testing.M) {
 	testscript.Main(tests{m}, map[string]func(){"mailrow": main})
@@ -68,7 +49,7 @@ func TestScripts(t *testing.T) {
 		},
 		Setup: func(env *testscript.Env) error {
 			t := env.T().(testing.TB)
-			dsn := archivetest.Database(t)
+			dsn := deliverytest.Database(t)
 			config, err := pgx.ParseConfig(dsn)
 			if err != nil {
 				return err
@@ -80,7 +61,7 @@ func TestScripts(t *testing.T) {
 				"DATABASE":     config.Database,
 				"ROLE":         "role_of_" + config.Database,
 				"PGHOST":       config.Host,
-				"DELIVER":      deliverProgram,
+				"DELIVER":      deliverytest.Program(t),
 			} {
 				env.Setenv(name, value)
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"mailrow/internal/deliverytest"
 	"mailrow/internal/pgtest"
 	"mailrow/store"
 	"mailrow/store/access"
@@ -30,7 +31,7 @@ type database struct {
 
 func setUp(t *testing.T) *database {
 	t.Helper()
-	d := &database{dsn: archivetest.Database(t)}
+	d := &database{dsn: deliverytest.Database(t)}
 	d.admin = archivetest.Connect(t, d.dsn)
 	d.alice = archivetest.Deliver(t, d.dsn, "alice@example.org", "Subject: for alice\n\nhello alice\n")
 	d.bob = archivetest.Deliver(t, d.dsn, "bob@example.org", "Subject: for bob\n\nhello bob\n")

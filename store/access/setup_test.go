@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"mailrow/deliver"
+	"mailrow/internal/deliverytest"
 	"mailrow/internal/pgtest"
 	"mailrow/internal/scratch"
 	"mailrow/store"
@@ -21,7 +22,7 @@ import (
 func TestSetupLetsTheUserDeliver(t *testing.T) {
 	for _, every := range []bool{false, true} {
 		cluster := pgtest.New(t, nil)
-		dsn := cluster.Template(t, "migrated", archivetest.Migrate)
+		dsn := deliverytest.DatabaseOn(t, cluster)
 		admin := archivetest.Connect(t, dsn)
 		s := access.Setup{
 			Database:  admin.Config().Database,

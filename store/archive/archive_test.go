@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mailrow/internal/deliverytest"
 	"mailrow/internal/pgtest"
 	"mailrow/store/archive"
 	"mailrow/store/archive/archivetest"
@@ -18,7 +19,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 func TestList(t *testing.T) {
 	ctx := context.Background()
-	dsn := archivetest.Database(t)
+	dsn := deliverytest.Database(t)
 	conn := archivetest.Connect(t, dsn)
 	old := archivetest.Deliver(t, dsn, "a@example.org", "Subject: old\n\nold\n")
 	recent := archivetest.Deliver(t, dsn, "a@example.org", "Subject: recent\n\nrecent\n")
@@ -64,7 +65,7 @@ func TestList(t *testing.T) {
 }
 
 func TestFindKeepsTheSendersZone(t *testing.T) {
-	dsn := archivetest.Database(t)
+	dsn := deliverytest.Database(t)
 	id := archivetest.Deliver(t, dsn, "a@example.org", "Date: Tue, 3 Feb 2026 04:05:06 -0330\nSubject: x\n\nx\n")
 	m, err := archive.Find(context.Background(), archivetest.Connect(t, dsn), id)
 	if err != nil {
@@ -76,7 +77,7 @@ func TestFindKeepsTheSendersZone(t *testing.T) {
 }
 
 func TestHeader(t *testing.T) {
-	dsn := archivetest.Database(t)
+	dsn := deliverytest.Database(t)
 	id := archivetest.Deliver(t, dsn, "a@example.org", "Subject: =?utf-8?q?caf=C3=A9?=\r\nX-Folded: a\r\n b\r\nSubject: again\r\n\r\nbody\r\n")
 	fields, err := archive.Header(context.Background(), archivetest.Connect(t, dsn), id)
 	if err != nil || len(fields) != 3 {
@@ -93,7 +94,7 @@ func TestHeader(t *testing.T) {
 // and not.
 func TestWriteRawIsExact(t *testing.T) {
 	ctx := context.Background()
-	dsn := archivetest.Database(t)
+	dsn := deliverytest.Database(t)
 	conn := archivetest.Connect(t, dsn)
 	header := "Subject: large\n\n"
 	random := make([]byte, 20<<20)
@@ -120,7 +121,7 @@ func TestWriteRawIsExact(t *testing.T) {
 
 func TestDelete(t *testing.T) {
 	ctx := context.Background()
-	dsn := archivetest.Database(t)
+	dsn := deliverytest.Database(t)
 	conn := archivetest.Connect(t, dsn)
 	id := archivetest.Deliver(t, dsn, "a@example.org", "Subject: x\n\nx\n")
 	if err := archive.Delete(ctx, conn, id); err != nil {

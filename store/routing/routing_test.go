@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"mailrow/internal/deliverytest"
 	"mailrow/internal/pgtest"
 	"mailrow/message"
 	"mailrow/store"
@@ -34,7 +35,7 @@ func add(t *testing.T, conn *pgx.Conn, pattern, account, mailbox string) {
 // for the common case and the general one.
 func TestResolveSaysWhatDeliverDoes(t *testing.T) {
 	ctx := context.Background()
-	dsn := archivetest.Database(t)
+	dsn := deliverytest.Database(t)
 	conn := archivetest.Connect(t, dsn)
 	add(t, conn, "bob+exact@example.org", "exact", "Exactly")
 	add(t, conn, "bob+*@example.org", "bob@example.org", "Lists/*")
@@ -155,7 +156,7 @@ func TestPattern(t *testing.T) {
 
 func TestAddAndRemove(t *testing.T) {
 	ctx := context.Background()
-	conn := archivetest.Connect(t, archivetest.Database(t))
+	conn := archivetest.Connect(t, deliverytest.Database(t))
 	add(t, conn, "*", "catchall", "")
 	add(t, conn, "@a.test", "a", "")
 	add(t, conn, "x@a.test", "x", "")

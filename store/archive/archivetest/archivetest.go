@@ -1,4 +1,4 @@
-// Package archivetest gives tests a migrated database with mail in it.
+// Package archivetest puts mail into the databases of tests, without mailrow-deliver.
 package archivetest
 
 import (
@@ -9,30 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailrow/internal/pgtest"
 	"mailrow/message"
 	"mailrow/store"
-	"mailrow/store/schema"
 )
-
-// Migrate brings a database to the schema of this program.
-func Migrate(dsn string) error {
-	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	_, err = schema.Migrate(ctx, conn)
-	return err
-}
-
-// Database makes a migrated database on the shared cluster and returns the
-// superuser's URL of it. TestMain must call pgtest.Main.
-func Database(t testing.TB) string {
-	t.Helper()
-	return pgtest.Shared(t).Template(t, "archivetest", Migrate)
-}
 
 // Connect opens a connection that is closed with the test.
 func Connect(t testing.TB, dsn string) *pgx.Conn {
