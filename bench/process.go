@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
+	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -20,7 +21,7 @@ type program struct {
 	name string
 	args []string // "@" stands for the mail's file
 	env  []string
-	hex  bool // its file is a script with the mail in hexadecimal
+	copy bool // its file holds a row in the format of COPY
 
 	wall, cpu series // seconds
 }
@@ -52,18 +53,24 @@ func newWorkplace(ctx context.Context) (*workplace, error) {
 
 func (w *workplace) remove() { w.dir.Remove() }
 
-// put writes a mail as a file, and as what psql reads.
+// put writes a mail as a file, and as psql gets it fastest: as a row in the
+// binary format of COPY, a little cheaper than an insert with the mail in
+// hexadecimal.
 func (w *workplace) put(raw []byte) error {
-	script := "insert into bare.mail (raw) values ('\\x" + hex.EncodeToString(raw) + "');\n"
-	if err := os.WriteFile(w.file(true), []byte(script), 0o644); err != nil {
+	row := []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+	row = binary.BigEndian.AppendUint16(row, 1) // one column
+	row = binary.BigEndian.AppendUint32(row, uint32(len(raw)))
+	row = append(row, raw...)
+	row = binary.BigEndian.AppendUint16(row, math.MaxUint16) // the end
+	if err := os.WriteFile(w.file(true), row, 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(w.file(false), raw, 0o644)
 }
 
-func (w *workplace) file(hex bool) string {
-	if hex {
-		return filepath.Join(w.dir.Path, "mail.sql")
+func (w *workplace) file(copy bool) string {
+	if copy {
+		return filepath.Join(w.dir.Path, "mail.copy")
 	}
 	return filepath.Join(w.dir.Path, "mail.eml")
 }
@@ -71,7 +78,7 @@ func (w *workplace) file(hex bool) string {
 // command is the program about to store the mail that was put.
 func (w *workplace) command(ctx context.Context, p *program, before ...string) (*exec.Cmd, error) {
 	args := append(before, p.args...)
-	stdin, err := os.Open(w.file(p.hex))
+	stdin, err := os.Open(w.file(p.copy))
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +130,7 @@ func programs(s settings, srv *server, w *workplace) ([]*program, error) {
 	env := environment(srv.role)
 	list := []*program{
 		{name: "bare Go process", args: []string{w.bare}, env: env},
-		{name: "psql", args: []string{psql, "-Xqf", "-"}, env: env, hex: true},
+		{name: "psql", args: []string{psql, "-Xqc", `\copy bare.mail (raw) from pstdin (format binary)`}, env: env, copy: true},
 		deliverTo("mailrow-deliver", s.deliver, env, "one"),
 		deliverTo("… without the supervisor", w.unguarded, env, "two"),
 		deliverTo("… into another mailbox", s.deliver, env, "three", "--mailbox=Lists"),

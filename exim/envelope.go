@@ -41,21 +41,27 @@ func Pipe(getenv Getenv, t message.Trace) message.Envelope {
 		}
 		return e
 	}
-	to := message.Recipient{Address: recipient, Extension: extension(getenv("LOCAL_PART_SUFFIX"))}
+	to := message.Recipient{Address: recipient}
 	if len(t.EnvelopeTo) == 1 {
 		to.Original = t.EnvelopeTo[0]
 		if strings.EqualFold(to.Original, recipient) {
 			to.Address = to.Original
 		}
 	}
+	to.Extension = extension(getenv("LOCAL_PART_SUFFIX"), to.Address)
 	e.Recipients = []message.Recipient{to}
 	return e
 }
 
-// extension takes the delimiter off a local part suffix such as "+lists".
-func extension(suffix string) string {
+// extension takes the delimiter off a local part suffix such as "+lists", in
+// the case that the address has it.
+func extension(suffix, address string) string {
 	if suffix == "" {
 		return ""
+	}
+	local, _ := message.SplitPath(address)
+	if at := len(local) - len(suffix); at >= 0 && strings.EqualFold(local[at:], suffix) {
+		suffix = local[at:]
 	}
 	return suffix[1:]
 }

@@ -16,6 +16,7 @@ const (
 	DefectLeadingFolding  Defect = "header-begins-with-folding"      // first line is a continuation of nothing
 	DefectNoColon         Defect = "header-line-without-colon"       // a line that is no field amid fields
 	DefectTooManyFields   Defect = "too-many-header-fields"          // more than MaxFields
+	DefectHeaderTooLarge  Defect = "header-too-large"                // fields beyond MaxHeader
 	DefectName8bit        Defect = "header-name-not-ascii"           // a field name with 8-bit or control characters
 	DefectHeader8bit      Defect = "header-8bit"                     // 8-bit bytes that are not UTF-8 (RFC 6532 allows UTF-8)
 	DefectHeaderNUL       Defect = "header-nul"                      // a NUL byte in a field

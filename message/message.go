@@ -14,6 +14,7 @@ import (
 // defect; they bound the memory a hostile mail can take, not what a mail may be.
 const (
 	MaxFields    = 100_000 // header fields of a mail
+	MaxHeader    = 8 << 20 // bytes from which fields are read
 	MaxAddresses = 10_000  // addresses of one field
 	MaxIDs       = 10_000  // message ids of one In-Reply-To or References field
 )
@@ -30,7 +31,7 @@ type Message struct {
 
 	// Fields are all fields of the header in order. They are contiguous from
 	// offset 0; only the blank line lies between the last one and HeaderSize
-	// (and, beyond MaxFields, the fields that were not kept).
+	// (and, beyond MaxFields or MaxHeader, the fields that were not kept).
 	Fields []Field
 
 	// Subject is the decoded subject, nil when the mail has no such field.
@@ -115,11 +116,28 @@ func Parse(raw []byte) *Message {
 		return m
 	}
 	m.split(raw)
-	r := reader{m: m, header: string(raw[:m.HeaderSize])}
+	r := reader{m: m, header: string(raw[:m.bound()])}
 	for i := range m.Fields {
 		r.field(&m.Fields[i])
 	}
 	return m
+}
+
+// bound drops the fields that do not end within MaxHeader, and gives the end of
+// the last one that is left.
+func (m *Message) bound() int {
+	kept := len(m.Fields)
+	for kept > 0 && m.Fields[kept-1].End > MaxHeader {
+		kept--
+	}
+	if kept < len(m.Fields) {
+		m.defect(DefectHeaderTooLarge)
+		m.Fields = m.Fields[:kept]
+	}
+	if kept == 0 {
+		return 0
+	}
+	return m.Fields[kept-1].End
 }
 
 // reader decodes the fields that split has found.

@@ -3,6 +3,7 @@ package message
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -179,6 +180,20 @@ func TestClean(t *testing.T) {
 	} {
 		if got, changed := Clean(test.in); got != test.want || changed != test.changed {
 			t.Errorf("Clean(%q) = %q, %v", test.in, got, changed)
+		}
+	}
+}
+
+// A header without end must not cost many times its size in memory.
+func TestParseBoundsTheHeader(t *testing.T) {
+	subject := "Subject: first\n"
+	for _, rest := range []string{"X: " + strings.Repeat("\xe9", MaxHeader) + "\n", strings.Repeat("X: "+strings.Repeat("y", 1000)+"\n", MaxHeader/1000)} {
+		m := Parse([]byte(subject + rest + "Subject: second\n\nbody"))
+		if m.Subject == nil || *m.Subject != "first" || !slices.Contains(m.Defects, DefectHeaderTooLarge) {
+			t.Errorf("subject %v, defects %v", m.Subject, m.Defects)
+		}
+		if last := m.Fields[len(m.Fields)-1]; last.End > MaxHeader || m.HeaderSize < len(rest) {
+			t.Errorf("the last field ends at %d of a header of %d", last.End, m.HeaderSize)
 		}
 	}
 }

@@ -62,6 +62,7 @@ func TestScripts(t *testing.T) {
 				"ROLE":         "role_of_" + config.Database,
 				"PGHOST":       config.Host,
 				"DELIVER":      deliverytest.Program(t),
+				"GORACE":       "atexit_sleep_ms=0", // instead of a second at each exit
 			} {
 				env.Setenv(name, value)
 			}

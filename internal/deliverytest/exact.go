@@ -1,0 +1,115 @@
+package deliverytest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"mailrow/internal/mtatest"
+	"mailrow/message"
+)
+
+// Server is a mail server that runs a recorder in front of the program.
+type Server interface {
+	Send(t testing.TB, from string, to []string, msg []byte)
+	SendLocal(t testing.TB, from string, to []string, msg []byte)
+	WaitResults(t testing.TB, n int, timeout time.Duration) []mtatest.Result
+	Bounces() int
+}
+
+// Exact sends all mails, several at a time, each to a recipient of its own in
+// domain, and checks that every one has its row with the bytes that the server
+// handed over. recipientOf reads a run's recipient. Mail that local chooses is
+// submitted on the machine, since the server refuses it over SMTP.
+func Exact(t *testing.T, s Server, r *mtatest.Recorder, dsn, domain string, mails []Mail,
+	recipientOf func(mtatest.Run) string, local func(Mail) bool) {
+	t.Helper()
+	const sessions = 6
+	recipient := func(i int) string { return fmt.Sprintf("m%d@%s", i, domain) }
+	t.Run("send", func(t *testing.T) {
+		for first := range sessions {
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				for i := first; i < len(mails); i += sessions {
+					send := s.Send
+					if local(mails[i]) {
+						send = s.SendLocal
+					}
+					send(t, "s@sender.test", []string{recipient(i)}, mails[i].Raw)
+				}
+			})
+		}
+	})
+	if t.Failed() {
+		return
+	}
+	for _, result := range s.WaitResults(t, len(mails), time.Minute) {
+		if result.Status != "sent" {
+			t.Errorf("%+v", result)
+		}
+	}
+	if n := s.Bounces(); n != 0 {
+		t.Errorf("%d bounces", n)
+	}
+
+	rows := stored(t, dsn)
+	runs := r.Runs(t)
+	if len(runs) != len(mails) {
+		t.Errorf("%d runs for %d mails", len(runs), len(mails))
+	}
+	given := map[string][]byte{}
+	for _, run := range runs {
+		given[recipientOf(run)], _ = message.SplitFromLine(run.Stdin)
+	}
+	for i, mail := range mails {
+		raws := rows[recipient(i)]
+		switch got, want := raws, given[recipient(i)]; {
+		case want == nil:
+			t.Errorf("%s: the command did not run", mail.Name)
+		case len(got) != 1:
+			t.Errorf("%s: %d rows", mail.Name, len(got))
+		case !bytes.Equal(got[0], want):
+			at := 0
+			for at < min(len(got[0]), len(want)) && got[0][at] == want[at] {
+				at++
+			}
+			t.Errorf("%s: %d bytes in, %d bytes in its row, the first other one at %d: %.60q instead of %.60q",
+				mail.Name, len(want), len(got[0]), at, got[0][at:], want[at:])
+		}
+		delete(rows, recipient(i))
+	}
+	for to := range rows {
+		t.Errorf("mail for %q, who got none", to)
+	}
+}
+
+// stored is the raw of every arrival, by recipient.
+func stored(t *testing.T, dsn string) map[string][][]byte {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, `select d.recipient, m.raw from mailrow.deliveries d
+		join mailrow.messages m on m.account_id = d.account_id and m.id = d.message`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][][]byte{}
+	var to string
+	var raw []byte
+	_, err = pgx.ForEachRow(rows, []any{&to, &raw}, func() error {
+		all[to] = append(all[to], bytes.Clone(raw))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
