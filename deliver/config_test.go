@@ -42,15 +42,15 @@ quiet = true
 
 func TestReadConfigNamesTheFault(t *testing.T) {
 	for text, want := range map[string]string{
-		"account = \"a\"\nmax_szie = 1\n":           `line 2: unknown key "max_szie"`,
-		"[database]\nurl = \"x\"\n":                 `"database"`,
-		"\n\ntimeout = 60\n":                        "line 3",
-		"timeout = \"soon\"\n":                      `key "timeout": "soon" is not a duration`,
-		"max_size = \"2TiB\"\n":                     `key "max_size"`,
-		"max_size = \"64 Mib\"\n":                   `key "max_size"`,
-		"max_size = -1\n":                           `key "max_size"`,
-		"unknown = \"bounce\"\n":                    `key "unknown": "bounce" is neither`,
-		"this is no TOML\n":                         "line 1",
+		"account = \"a\"\nmax_szie = 1\n":          `line 2: unknown key "max_szie"`,
+		"[database]\nurl = \"x\"\n":                `"database"`,
+		"\n\ntimeout = 60\n":                       "line 3",
+		"timeout = \"soon\"\n":                     `key "timeout": "soon" is not a duration`,
+		"max_size = \"2TiB\"\n":                    `key "max_size"`,
+		"max_size = \"64 Mib\"\n":                  `key "max_size"`,
+		"max_size = -1\n":                          `key "max_size"`,
+		"unknown = \"bounce\"\n":                   `key "unknown": "bounce" is neither`,
+		"this is no TOML\n":                        "line 1",
 		"database = \"postgres://u:sesame@h/db\nx": "line 1",
 	} {
 		_, err := ReadConfig(write(t, text))

@@ -98,7 +98,7 @@ func address(d *store.Delivery, c Config) {
 			continue
 		}
 		seen[to.Address] = true
-		l := lookup(to, c.RecipientDelimiter)
+		l := Lookup(to, c.RecipientDelimiter)
 		if short := bounded(to.Address); short != to.Address {
 			to.Address = short
 			d.Defects = append(d.Defects, "recipient-too-long")

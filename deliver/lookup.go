@@ -23,10 +23,10 @@ func bounded(name string) string {
 	return head + "…" + hex.EncodeToString(sum[:])
 }
 
-// lookup says which routes and which account a recipient has. Accounts and
-// routes are in lower case: nobody gives one person two accounts for the two
-// ways to write an address.
-func lookup(to message.Recipient, delimiters string) store.Lookup {
+// Lookup says which routes and which account a recipient has; its address is as
+// message.ForwardPath gives it. Accounts and routes are in lower case: nobody
+// gives one person two accounts for the two ways to write an address.
+func Lookup(to message.Recipient, delimiters string) store.Lookup {
 	address, _ := message.Clean(to.Address)
 	local, domain := message.SplitPath(address)
 	extension, _ := message.Clean(to.Extension)

@@ -40,7 +40,7 @@ func TestLookup(t *testing.T) {
 		{"no domain", message.Recipient{Address: "Postmaster"}, "+",
 			store.Lookup{Address: "postmaster", Base: "postmaster"}},
 	} {
-		if diff := cmp.Diff(test.want, lookup(test.to, test.delimiters)); diff != "" {
+		if diff := cmp.Diff(test.want, Lookup(test.to, test.delimiters)); diff != "" {
 			t.Errorf("%s: %s", test.name, diff)
 		}
 	}

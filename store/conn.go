@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/url"
 	"strings"
 	"syscall"
 	"time"
@@ -121,11 +120,23 @@ func placeholders(n int) string {
 }
 
 // HasPassword tells whether an address itself carries a password, whatever the
-// environment and password files hold.
+// environment and password files hold. In doubt, of an address that is broken,
+// it says yes.
 func HasPassword(dsn string) bool {
-	if u, err := url.Parse(dsn); err == nil && u.Scheme != "" {
-		_, inUser := u.User.Password()
-		return inUser || u.Query().Has("password")
+	if strings.Contains(strings.ToLower(dsn), "password") {
+		return true
 	}
-	return strings.Contains(dsn, "password")
+	_, rest, isURL := strings.Cut(dsn, "://")
+	if !isURL {
+		return false
+	}
+	user, _, found := cutLast(rest, "@")
+	return found && strings.Contains(user, ":")
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
 }

@@ -30,7 +30,7 @@ the mail server uses.
 
 The exit status is 1 when a check failed.`,
 		Example: `  mailrow doctor
-  sudo mailrow --database 'postgres:///mailrow?user=postgres' doctor --user mailrow`,
+  sudo mailrow --database 'postgres:///mailrow?user=mailrow_admin' doctor --user mailrow`,
 		RunE: func(c *cobra.Command, _ []string) error { return p.doctor(c, deliver, user, asJSON) },
 	}
 	flags := c.Flags()

@@ -30,8 +30,9 @@ This program prepares, shows and examines all that.
 The database is, in this order: --database, DATABASE_URL, "database" in the
 configuration file, and what PGHOST, PGUSER and their like say.`,
 		Example: `  createdb mailrow && mailrow --database postgres:///mailrow migrate
+  mailrow setup postgres
   mailrow setup postfix --domain example.org
-  mailrow doctor
+  mailrow --database 'postgres:///mailrow?user=mailrow_admin' doctor
   mailrow list --since 24h`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,

@@ -12,7 +12,6 @@ import (
 
 	"mailrow/deliver"
 	"mailrow/message"
-	"mailrow/store"
 	"mailrow/store/routing"
 )
 
@@ -148,7 +147,7 @@ and unknown. Arguments that the mail server gives to mailrow-deliver may differ.
 }
 
 func (p *program) testRoute(ctx context.Context, conn *pgx.Conn, config deliver.Config, address string, asJSON bool) error {
-	d, err := routing.Resolve(ctx, conn, lookupOf(address, config.RecipientDelimiter), routing.Options{
+	d, err := routing.Resolve(ctx, conn, deliver.Lookup(message.Recipient{Address: message.ForwardPath(address)}, config.RecipientDelimiter), routing.Options{
 		Account: config.Account, Mailbox: config.Mailbox, ExtensionMailbox: config.ExtensionMailbox,
 	})
 	if err != nil {
@@ -177,21 +176,4 @@ func (p *program) testRoute(ctx context.Context, conn *pgx.Conn, config deliver.
 		made = " (made by its first mail)"
 	}
 	return p.write(fmt.Sprintf("route    %s\naccount  %s%s\nmailbox  %s\n", why, printable(d.Account), made, printable(d.Mailbox)))
-}
-
-// lookupOf says what a recipient is looked up by, as package deliver does when
-// the mail server names no extension.
-func lookupOf(address, delimiters string) store.Lookup {
-	local, domain := message.SplitPath(message.ForwardPath(address))
-	l := store.Lookup{Address: strings.ToLower(message.JoinPath(local, domain))}
-	l.Base = l.Address
-	if delimiters == "" {
-		return l
-	}
-	if at := strings.IndexAny(local, delimiters); at > 0 {
-		l.Base = strings.ToLower(message.JoinPath(local[:at], domain))
-		l.Wildcard = strings.ToLower(message.JoinPath(local[:at+1]+"*", domain))
-		l.Extension = local[at+1:]
-	}
-	return l
 }

@@ -99,14 +99,14 @@ func (p *program) setupEximCommand() *cobra.Command {
 }
 
 func (p *program) setupPostgresCommand() *cobra.Command {
-	s := access.Setup{}
+	var s access.Setup
 	var file string
 	c := &cobra.Command{
 		Use:   "postgres",
 		Short: "Print roles and peer authentication for PostgreSQL",
-		Long: `Prints the role that mailrow-deliver connects as, the lines that let it in
-without a password, and the configuration file that makes it do so. Run mailrow
-migrate first.`,
+		Long: `Prints the roles that mailrow-deliver and an operator connect as, the lines that
+let them in without a password, and the configuration file that makes
+mailrow-deliver do so. Run mailrow migrate first.`,
 		Example: `  mailrow setup postgres --user mailrow,Debian-exim
   mailrow setup postgres --every-user
   mailrow setup postgres --file roles.sql | psql mailrow`,
@@ -124,6 +124,8 @@ migrate first.`,
 	flags.BoolVar(&s.EveryUser, "every-user", false, "let every Unix user deliver, as mailbox_command needs")
 	flags.StringVar(&s.Database, "database-name", "mailrow", "`name` of the database")
 	flags.StringVar(&s.Role, "role", "mailrow", "database `role` that mailrow-deliver connects as")
+	flags.StringVar(&s.Admin, "admin", "mailrow_admin", "database `role` that an operator connects as")
+	flags.StringVar(&s.Operator, "operator", "root", "Unix `user` who may connect as it")
 	flags.StringVar(&s.SocketDir, "socket", "/var/run/postgresql", "`folder` of the server's Unix socket")
 	flags.StringVar(&file, "file", "", "print only what goes into this `file`")
 	return c

@@ -17,11 +17,14 @@ import (
 // printable replaces all that a terminal would obey rather than show: control
 // characters and those that turn the direction of text around.
 func printable(s string) string {
-	return escape(s, func(r rune) string {
-		if r < 0x80 {
+	return escape(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) string {
+		switch {
+		case r < 0x80:
 			return fmt.Sprintf(`\x%02x`, r)
+		case r <= 0xffff:
+			return fmt.Sprintf(`\u%04x`, r)
 		}
-		return fmt.Sprintf(`\u%04x`, r)
+		return fmt.Sprintf(`\U%08x`, r)
 	})
 }
 

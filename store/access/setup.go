@@ -17,6 +17,8 @@ type Setup struct {
 	Role      string   // that mailrow-deliver connects as
 	Users     []string // Unix users who may connect as it
 	EveryUser bool     // all of them may
+	Admin     string   // that an operator connects as
+	Operator  string   // Unix user who may connect as it
 	SocketDir string   // of the server
 }
 
@@ -47,12 +49,12 @@ var (
 )
 
 func (s Setup) check() error {
-	for _, name := range []string{s.Database, s.Role} {
+	for _, name := range []string{s.Database, s.Role, s.Admin} {
 		if !safeName.MatchString(name) {
 			return fmt.Errorf("name %q: use lower-case letters, digits and _", name)
 		}
 	}
-	for _, user := range s.Users {
+	for _, user := range append([]string{s.Operator}, s.Users...) {
 		if !safeUser.MatchString(user) {
 			return fmt.Errorf("user %q is no name of a Unix user", user)
 		}

@@ -34,9 +34,7 @@ func (d *Doctor) probesConfigured(config deliver.Config) bool { return config.Da
 // probe sends a mail to an account of its own through the real program, looks
 // at its row, and removes both.
 func (d *Doctor) probe(ctx context.Context, conn *pgx.Conn, config deliver.Config) {
-	info, err := os.Stat(d.Deliver)
-	if err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
-		d.add("probe mail", Fail, "install it there, or name another with --deliver", "%s is not a program", d.Deliver)
+	if !d.program(ctx) {
 		return
 	}
 	var owner bool
@@ -63,8 +61,31 @@ func (d *Doctor) probe(ctx context.Context, conn *pgx.Conn, config deliver.Confi
 	case !bytes.Equal(got, mail):
 		d.add("probe mail", Fail, "report it with both", "row %d holds other bytes than were sent", id)
 	default:
-		d.add("probe mail", OK, "", "stored byte for byte in %d ms by %s, %s", took.Milliseconds(), d.Deliver, d.asWhom(config))
+		d.add("probe mail", OK, "", "stored byte for byte in %d ms, %s", took.Milliseconds(), d.asWhom(config))
 	}
+}
+
+// program looks at mailrow-deliver itself.
+func (d *Doctor) program(ctx context.Context) bool {
+	info, err := os.Stat(d.Deliver)
+	if err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
+		d.add("program", Fail, "install it there, or name another with --deliver", "%s is not a program", d.Deliver)
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, d.Deliver, "--version").Output()
+	version := strings.Join(strings.Fields(string(out)), " ")
+	switch {
+	case err != nil || !strings.HasPrefix(version, "mailrow-deliver "):
+		d.add("program", Fail, "install mailrow-deliver there, or name another with --deliver", "%s is not mailrow-deliver", d.Deliver)
+		return false
+	case strings.Contains(version, "not supervised"):
+		d.add("program", Warn, "build it with make, so that even a crash makes the mail server try again", "%s: %s", d.Deliver, version)
+	default:
+		d.add("program", OK, "", "%s: %s", d.Deliver, version)
+	}
+	return true
 }
 
 // asWhom says how far the probe is like a delivery of the mail server.
