@@ -158,6 +158,20 @@ begin
         end if;
     end loop;
 
+    if cardinality(p_recipients) = 1 then
+        if v_account is not null then
+            select d.ids, d.outcomes into ids, outcomes from mailrow_delivery.deliver_to(
+                v_account, v_mailboxes,
+                p_raw, p_line_ends, p_header_size, p_parser, p_sent_at, p_sent_offset,
+                p_subject, p_from_name, p_from_address, p_sender_address, p_to_addresses, p_cc_addresses, p_reply_to,
+                p_message_id, p_in_reply_to, p_references_ids, p_defects, p_field_starts, p_field_values,
+                p_source, p_sender, p_recipients, p_original_recipients, p_extensions,
+                p_client_address, p_client_helo, p_client_name, p_client_protocol, p_sasl_username, p_queue_id,
+                p_received_at, p_flags, p_envelope_defects, p_identity) d;
+        end if;
+        return;
+    end if;
+
     -- In order of account, so that two deliveries of one mail cannot deadlock.
     for v_account in select distinct a from unnest(v_accounts) a where a is not null order by a loop
         v_of := array_positions(v_accounts, v_account);

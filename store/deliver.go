@@ -88,8 +88,8 @@ var (
 // their results in the order of the envelope. After an error nothing is known
 // to be stored; calling again with the same bytes is always right.
 func (c *Conn) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
-	if len(d.Lookups) == 1 && d.Identity == nil && !c.prepared {
-		// On a fresh connection this spares the server a quarter of its work.
+	if !c.prepared && d.common() {
+		// On a fresh connection this spares the server half of its work.
 		result, err := c.deliverOne(ctx, d)
 		if err != nil || result != nil {
 			return result, err
@@ -128,6 +128,12 @@ func (c *Conn) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 		return nil, fmt.Errorf("store message: %w", err)
 	}
 	return readResults(row, n)
+}
+
+// common says whether deliver_one may be all it takes.
+func (d *Delivery) common() bool {
+	return len(d.Lookups) == 1 && d.Identity == nil &&
+		(d.Mailbox == "" || d.Mailbox == "INBOX") && (!d.ExtensionMailbox || d.Lookups[0].Extension == "")
 }
 
 // deliverOne tries the common case; it returns nil where only deliver can tell.
