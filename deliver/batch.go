@@ -17,7 +17,11 @@ import (
 func RunBatch(ctx context.Context, c Config, envelopeOf EnvelopeOf, in Input) Outcome {
 	database := connect(ctx, c.Database)
 	defer database.close()
-	reader := bsmtp.NewReader(in.File, c.MaxSize)
+	room, err := newRoom(c.MaxSize)
+	if err != nil {
+		return failed(CauseMemory, err)
+	}
+	reader := bsmtp.NewReader(in.File, room)
 	stored, last := 0, Outcome{Cause: CauseStored}
 	for {
 		mail, err := reader.Next()
@@ -48,8 +52,11 @@ func RunBatch(ctx context.Context, c Config, envelopeOf EnvelopeOf, in Input) Ou
 
 func batchOutcome(err error) Outcome {
 	var syntax *bsmtp.SyntaxError
-	if errors.As(err, &syntax) || errors.Is(err, io.ErrUnexpectedEOF) {
+	switch {
+	case errors.As(err, &syntax):
 		return failed(CauseBatch, err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return Outcome{Cause: CauseInput, Detail: endedEarly}
 	}
 	return failed(CauseInput, err)
 }

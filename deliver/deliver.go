@@ -39,10 +39,12 @@ func Run(ctx context.Context, c Config, envelopeOf EnvelopeOf, in Input) Outcome
 		return inputOutcome(err, c)
 	}
 	if !in.Whole() {
-		return Outcome{Cause: CauseInput, Detail: "the MTA ended before the mail did"}
+		return Outcome{Cause: CauseInput, Detail: endedEarly}
 	}
 	return database.deliver(ctx, c, raw, envelopeOf)
 }
+
+const endedEarly = "the MTA ended before the mail did"
 
 func inputOutcome(err error, c Config) Outcome {
 	switch {

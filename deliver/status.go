@@ -69,7 +69,7 @@ var table = [...]Status{
 	{CauseConfig, exitTempFail, "4.3.5", "configuration error", "the configuration file cannot be read or understood"},
 	{CauseNoRecipient, exitTempFail, "4.3.5", "no recipient", "neither argument nor environment nor the mail says for whom it is"},
 	{CauseInput, exitTempFail, "4.3.0", "cannot read the mail", "reading standard input failed, or the MTA died while writing"},
-	{CauseBatch, exitTempFail, "4.5.2", "not a BSMTP batch", "a line that is no SMTP command, or the batch ends amid a mail"},
+	{CauseBatch, exitTempFail, "4.5.2", "not a BSMTP batch", "a line that is no SMTP command, or one out of order"},
 	{CauseMemory, exitTempFail, "4.3.1", "out of memory", "the mail does not fit the memory that the process may have"},
 	{CauseDeadline, exitTempFail, "4.3.0", "deadline passed", "not done within the timeout"},
 	{CauseSignal, exitTempFail, "4.3.0", "interrupted", "stopped by a signal"},

@@ -149,9 +149,10 @@ begin
             end if;
         end if;
         v_accounts := v_accounts || v_account;
-        v_mailboxes := v_mailboxes || coalesce(
+        v_mailbox := coalesce(
             case when p_extension_mailbox then lower(nullif(p_extensions[i], '')) end,
             p_mailbox, nullif(v_mailbox, ''), 'INBOX');
+        v_mailboxes := v_mailboxes || case lower(v_mailbox) when 'inbox' then 'INBOX' else v_mailbox end;
         if v_account is null then
             outcomes[i] := 'unknown';
             ids[i] := null;
@@ -220,8 +221,8 @@ language sql security definer begin atomic
     ), place as (
         select a.account_id from mailrow.accounts a
         where p_schema = 1 and a.name = coalesce(p_account, (select account from route), p_base)
-          and coalesce(case when p_extension_mailbox then lower(nullif(p_extension, '')) end,
-                       p_mailbox, nullif((select mailbox from route), ''), 'INBOX') = 'INBOX'
+          and lower(coalesce(case when p_extension_mailbox then lower(nullif(p_extension, '')) end,
+                             p_mailbox, nullif((select mailbox from route), ''), 'INBOX')) = 'inbox'
     ), message as (
         insert into mailrow.messages (
                         account_id, sha256, size, line_ends, header_size, parser, sent_at, sent_offset,

@@ -114,11 +114,25 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function mailrow.raw is 'The mail of a row in view mail, byte for byte as received.';
 
+create function mailrow.insist_on_read_committed() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- An older snapshot would not show a delivery that came while we waited for
+    -- its message, and the message would be removed under it.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'mailrow: mail is deleted in isolation level read committed only, not %', current_setting('transaction_isolation')
+            using errcode = 'invalid_transaction_state', hint = 'Begin with: begin isolation level read committed.';
+    end if;
+end $$;
+comment on function mailrow.insist_on_read_committed is
+    'Fails in every other isolation level. Called by what deletes.';
+
 create function mailrow.delete_mail(p_id bigint) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_delivery mailrow.deliveries;
 begin
+    perform mailrow.insist_on_read_committed();
     select * into v_delivery from mailrow.deliveries d where d.id = p_id;
     if not found then
         return false;
@@ -144,6 +158,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_account bigint;
 begin
+    perform mailrow.insist_on_read_committed();
     select a.account_id into v_account from mailrow.accounts a where a.name = p_name for update;
     if not found then
         return false;

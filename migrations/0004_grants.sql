@@ -24,7 +24,9 @@ declare
     v_condition text := case when exists (select from mailrow.grants g where g.role_name = p_role and g.account_id is null)
                              then 'true' else v_accounts end;
     v_to        text := quote_ident(p_role);
-    v_policy    text := 'reader ' || p_role;
+    -- A name has at most 63 bytes, and cut off it could be another role's.
+    v_policy    text := 'reader ' || case when octet_length(p_role) <= 56 then p_role
+                                          else left(encode(sha256(convert_to(p_role, 'UTF8')), 'hex'), 56) end;
     v_table     text;
 begin
     if v_condition is not null and current_setting('server_version_num')::integer < 150000 then

@@ -49,6 +49,8 @@ func ParseConfig(dsn string) (*Config, error) {
 	if _, ok := c.RuntimeParams["application_name"]; !ok {
 		c.RuntimeParams["application_name"] = "mailrow"
 	}
+	// Else a setting of the role or the database decides how our text is read.
+	c.RuntimeParams["client_encoding"] = "UTF8"
 	// A canceled context must not only drop the connection: the server would
 	// go on, and commit what we said we had given up.
 	c.BuildContextWatcherHandler = func(pg *pgconn.PgConn) ctxWatcher {

@@ -25,8 +25,7 @@ Envelope:
   --extension TEXT              address extension; once per recipient
   --client-address IP           --client-helo NAME      --client-name NAME
   --client-protocol NAME        --sasl-username NAME    --queue-id ID
-  --size BYTES                  size that the MTA announces; a larger one than
-                                --max-size is refused without reading on
+  --size BYTES                  what the MTA announces; only the true size counts
   --bsmtp                       standard input is a batch of SMTP commands
 
 Where it goes:
@@ -70,6 +69,11 @@ type list []string
 func (l *list) String() string     { return strings.Join(*l, ", ") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
+// errAnswers says that a flag that only asks something stands where a mail is
+// to be delivered; to one who knows psql, "-h host" comes easily.
+var errAnswers = errors.New("--help (-h) and --version deliver nothing: they stand alone, and not in the command of an MTA")
+
+// parseFlags gives what it could read of the flags also with an error.
 func parseFlags(args []string) (*flags, error) {
 	f := &flags{set: flag.NewFlagSet("mailrow-deliver", flag.ContinueOnError)}
 	f.set.SetOutput(io.Discard)
@@ -102,7 +106,7 @@ func parseFlags(args []string) (*flags, error) {
 		return f, nil
 	}
 	if err != nil {
-		return nil, err
+		return f, err
 	}
 	f.recipients = f.set.Args()
 	marked := len(args) > len(f.recipients) && args[len(args)-len(f.recipients)-1] == "--"
@@ -110,7 +114,7 @@ func parseFlags(args []string) (*flags, error) {
 		// A flag whose value pipe(8) repeated per recipient ends the flags too
 		// early; the rest must not become recipients.
 		if strings.HasPrefix(to, "-") && !marked {
-			return nil, fmt.Errorf("%q stands among the recipients: write flags as --flag=value, and -- before recipients", to)
+			return f, fmt.Errorf("%q stands among the recipients: write flags as --flag=value, and -- before recipients", to)
 		}
 	}
 	return f, nil

@@ -6,10 +6,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"mailrow/internal/corpus"
 	"mailrow/internal/deliverytest"
@@ -186,6 +190,7 @@ func TestWhereMailGoes(t *testing.T) {
 		{[]string{"Bob@X.test"}, "bob@x.test", "INBOX"},
 		{[]string{"bob+Lists@x.test"}, "bob@x.test", "INBOX"},
 		{[]string{"--extension-mailbox", "bob+Lists@x.test"}, "bob@x.test", "lists"},
+		{[]string{"--extension-mailbox", "bob+Inbox@x.test"}, "bob@x.test", "INBOX"},
 		{[]string{"--extension-mailbox", "--mailbox=M", "bob@x.test"}, "bob@x.test", "M"},
 		{[]string{"--mailbox=inbox", "bob@x.test"}, "bob@x.test", "INBOX"},
 		{[]string{"--account=Archive", "bob@x.test"}, "Archive", "INBOX"},
@@ -257,7 +262,7 @@ func TestBatch(t *testing.T) {
 	batch := func(text string, flags ...string) delivery {
 		return delivery{dsn: dsn, args: append([]string{"--bsmtp"}, flags...), stdin: []byte(text)}
 	}
-	batch(one1+two[:len(two)-2]).want(t, 75, "4.5.2 mailrow: not a BSMTP batch")
+	batch(one1+two[:len(two)-2]).want(t, 75, "4.3.0 mailrow: cannot read the mail")
 	wantRows(t, dsn, 2)
 	batch(one1+two).want(t, 0, "")
 	batch("").want(t, 0, "")
@@ -267,6 +272,46 @@ func TestBatch(t *testing.T) {
 	got := one[string](t, conn, `select string_agg(concat_ws(' ', recipient, sender, source, convert_from(mailrow.raw(id), 'UTF8'), redelivered), '|' order by recipient, size) from mailrow.mail`)
 	if want := "\"b c\"@d.test s@x bsmtp N: 1\n\n.\n 2|a@d.test s@x bsmtp N: 1\n\n.\n 2|a@d.test  bsmtp N: 2\n\nbody\n 0"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// The bound of the issue for a mail by itself holds in a batch, too.
+func TestMemoryOfABatch(t *testing.T) {
+	dsn := deliverytest.Database(t)
+	size := 48 << 20
+	cmd, said := delivery{dsn: dsn, args: []string{"--bsmtp"},
+		stdin: slices.Concat([]byte("MAIL FROM:<s@x>\nRCPT TO:<a@d.test>\nDATA\n"+sample), bytes.Repeat([]byte("a line of text\n"), size/15), []byte(".\n"))}.command(t)
+	release := holdDeliveries(t, dsn)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitHeld(t, dsn, 1)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", childOf(t, cmd.Process.Pid)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if exit := exitOf(t, cmd.Wait()); exit != 0 {
+		t.Fatalf("exit %d, said %q", exit, said)
+	}
+	var peak int // kB
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	if _, err := fmt.Sscan(rest, &peak); err != nil {
+		t.Fatal(err)
+	}
+	if limit := 3*size + 16<<20; peak<<10 > limit {
+		t.Errorf("%d MiB for a mail of %d MiB, want at most %d MiB", peak>>10, size>>20, limit>>20)
+	}
+}
+
+// What the database or the role sets must not change how our text is read.
+func TestEncodingOfTheRole(t *testing.T) {
+	dsn := deliverytest.Database(t)
+	conn := connect(t, dsn)
+	exec1(t, conn, `alter database `+pgx.Identifier{conn.Config().Database}.Sanitize()+` set client_encoding = 'LATIN1'`)
+	delivery{dsn: dsn, args: []string{"-f", "jürgen@x.test", "bob@x.test"}, stdin: []byte("Subject: =?utf-8?q?h=C3=A9=E2=82=AC?=\n\n")}.want(t, 0, "")
+	if got := one[string](t, conn, `select subject || ' ' || sender from mailrow.mail`); got != "hé€ jürgen@x.test" {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -44,10 +44,14 @@ func run(args []string, getenv func(string) string, stdin *os.File, stdout, stde
 	}()
 
 	flags, err := parseFlags(args)
+	quiet = flags.quiet
 	if err != nil {
 		return end(deliver.UsageError(err))
 	}
 	switch {
+	case (flags.help || flags.version) && (len(args) > 1 || underMTA(getenv)):
+		// With 0 the MTA would take the mail for delivered.
+		return end(deliver.UsageError(errAnswers))
 	case flags.help:
 		fmt.Fprint(stdout, usage)
 		return 0

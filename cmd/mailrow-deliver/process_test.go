@@ -28,6 +28,7 @@ func TestWrongArguments(t *testing.T) {
 		{"--nonsense"}, {"--max-size=lots", "a@b"}, {"--timeout=0s", "a@b"}, {"--unknown=bounce", "a@b"}, {"-f"},
 		{"--original-recipient", "a@b", "c@d", "--queue-id", "x", "--", "e@f"},
 		{"--database=postgres://u:sesame@h/db", "a@b"}, {"--database=host=h password=sesame", "a@b"},
+		{"-h", "dbhost", "a@b"}, {"--version", "--", "a@b"},
 		{"--config=/nonexistent.toml", "a@b"}, {"--config=/", "a@b"}, {},
 	} {
 		d := delivery{dsn: dsn, args: args, stdin: []byte(sample)}
@@ -61,6 +62,84 @@ func TestHelpAndVersionAnswer(t *testing.T) {
 			t.Errorf("%s: exit %d, said %q", flag, exit, said)
 		}
 	}
+}
+
+// Status 0 would make an MTA take the mail for delivered.
+func TestHelpAndVersionDoNotAnswerAnMTA(t *testing.T) {
+	for _, env := range [][]string{{"MAIL_CONFIG=/etc/postfix"}, {"MESSAGE_ID=1xUwAO-0006eY-1X", "QUALIFY_DOMAIN=x.test"}} {
+		for _, flag := range []string{"-h", "--help", "--version"} {
+			delivery{args: []string{flag}, env: env, stdin: []byte(sample)}.want(t, 75, "4.3.5 mailrow: wrong argument")
+		}
+	}
+	if exit, said := (delivery{args: []string{"--quiet", "--nonsense"}}).run(t); exit != 75 || said != "" {
+		t.Errorf("--quiet --nonsense: exit %d, said %q", exit, said)
+	}
+}
+
+// Go opens /dev/null where standard input is closed: no mail is not an empty one.
+func TestClosedStandardInput(t *testing.T) {
+	dsn := deliverytest.Database(t)
+	cmd := exec.Command("/bin/sh", "-c", `exec "$0" bob@x.test <&-`, deliverytest.Program(t))
+	cmd.Env = []string{"DATABASE_URL=" + dsn}
+	if exit := exitOf(t, cmd.Run()); exit != 75 {
+		t.Errorf("exit %d", exit)
+	}
+	wantRows(t, dsn, 0)
+}
+
+// Without a process for a supervisor there is no thread for Go's runtime
+// either, which then exits with 2, a bounce.
+func TestNoProcessToBeHad(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to become a user without any process")
+	}
+	const nobodyElse = 54327
+	for limit := 1; limit < 8; limit++ {
+		cmd := exec.Command("/bin/bash", "-c", `ulimit -u "$1" && exec "$0" --config=/nonexistent.toml bob@x.test`,
+			deliverytest.Program(t), strconv.Itoa(limit))
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobodyElse, Gid: nobodyElse}}
+		if exit := exitOf(t, cmd.Run()); exit != 75 {
+			t.Errorf("with %d processes: exit %d", limit, exit)
+		}
+	}
+}
+
+// Ctrl-Z stops the supervisor too, or the shell would wait for it forever.
+func TestTerminalStopsBoth(t *testing.T) {
+	dsn := deliverytest.Database(t)
+	cmd, said := delivery{dsn: dsn, args: []string{"bob@x.test"}}.command(t)
+	cmd.Stdin = nil
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	mail, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	group := cmd.Process.Pid
+	child := childOf(t, group)
+	syscall.Kill(-group, syscall.SIGTSTP)
+	for _, pid := range []int{group, child} {
+		stopped := false
+		for range 200 {
+			stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			if stopped = bytes.Contains(stat, []byte(") T ")); stopped {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if !stopped {
+			t.Errorf("process %d of %d and %d was not stopped", pid, group, child)
+		}
+	}
+	syscall.Kill(-group, syscall.SIGCONT)
+	io.WriteString(mail, sample)
+	mail.Close()
+	if exit := exitOf(t, cmd.Wait()); exit != 0 {
+		t.Errorf("exit %d, said %q", exit, said)
+	}
+	wantRows(t, dsn, 1)
 }
 
 // Go's runtime exits with 2, a bounce, when it gets no memory to start with.

@@ -9,6 +9,7 @@
 #define SYS_wait4 61
 #define SYS_kill 62
 #define SYS_getpid 39
+#define SYS_fcntl 72
 #define SYS_getppid 110
 #define SYS_rt_sigtimedwait 128
 #define SYS_prctl 157
@@ -19,6 +20,12 @@
 #define SIG_SETMASK 2
 #define WNOHANG 1
 #define PR_SET_PDEATHSIG 1
+#define F_GETFD 1
+#define ENOSYS 38
+
+// All signals but SIGTSTP, SIGTTIN and SIGTTOU, by which a terminal stops parent
+// and child together.
+#define FORWARDED ~0x380000
 
 // Exit statuses that the child may end with; see package deliver.
 #define EX_OK 0
@@ -28,7 +35,7 @@
 
 // The stack: SP is as the kernel left it, pointing at argc, and is given to the
 // runtime like that. Below it:
-//   -256 signal mask at the start    -248 all signals
+//   -256 signal mask at the start    -248 signals to forward
 //   -240 status of the child         -232 a zeroed struct sigaction
 #define FRAME 256
 
@@ -36,8 +43,17 @@ TEXT mailrow_entry(SB),NOSPLIT|NOFRAME,$0
 	MOVQ SP, R12
 	SUBQ $FRAME, SP
 
-	// Block every signal: the parent takes them one by one.
-	MOVQ $-1, AX
+	// Go opens /dev/null where standard input is closed, and would store an
+	// empty mail.
+	XORQ DI, DI
+	MOVQ $F_GETFD, SI
+	MOVQ $SYS_fcntl, AX
+	SYSCALL
+	TESTQ AX, AX
+	JL tempfail
+
+	// Block the signals: the parent takes them one by one.
+	MOVQ $FORWARDED, AX
 	MOVQ AX, 8(SP)
 	MOVQ $SIG_BLOCK, DI
 	LEAQ 8(SP), SI
@@ -66,7 +82,14 @@ TEXT mailrow_entry(SB),NOSPLIT|NOFRAME,$0
 	SYSCALL
 	TESTQ AX, AX
 	JZ child
-	JL start // no process to be had: run without a supervisor
+	JG parent
+	// No process to be had: there would be no thread either, and Go's runtime
+	// would exit with 2. Where fork is not known, run without a supervisor.
+	CMPQ AX, $-ENOSYS
+	JEQ start
+	JMP tempfail
+
+parent:
 	MOVQ AX, R14
 
 wait:

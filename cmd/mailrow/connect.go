@@ -56,6 +56,9 @@ func (p *program) connect(c *cobra.Command) (*pgx.Conn, error) {
 	if _, ok := config.RuntimeParams["application_name"]; !ok {
 		config.RuntimeParams["application_name"] = "mailrow"
 	}
+	// Whatever the role, the database or PGOPTIONS say: text is exchanged so.
+	config.RuntimeParams["client_encoding"] = "UTF8"
+	config.RuntimeParams["datestyle"] = "ISO"
 	// No named statements: they do not survive a pooler in transaction mode.
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	log := p.log()

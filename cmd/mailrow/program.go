@@ -29,7 +29,7 @@ This program prepares, shows and examines all that.
 
 The database is, in this order: --database, DATABASE_URL, "database" in the
 configuration file, and what PGHOST, PGUSER and their like say.`,
-		Example: `  createdb mailrow && mailrow --database postgres:///mailrow migrate
+		Example: `  createdb -T template0 -E UTF8 mailrow && mailrow --database postgres:///mailrow migrate
   mailrow setup postgres
   mailrow setup postfix --domain example.org
   mailrow --database 'postgres:///mailrow?user=mailrow_admin' doctor

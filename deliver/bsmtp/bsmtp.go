@@ -32,15 +32,14 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %q", e.Line,
 // Reader reads a batch with line ends of LF or CRLF.
 type Reader struct {
 	lines *bufio.Reader
-	max   int64
 	count int
 	helo  string
-	raw   []byte
+	raw   []byte // in the room for a mail, which is its capacity
 }
 
-// NewReader reads from r; mails over max bytes are passed over.
-func NewReader(r io.Reader, max int64) *Reader {
-	return &Reader{lines: bufio.NewReaderSize(r, 64<<10), max: max}
+// NewReader reads from r, each mail into room; one that does not fit is passed over.
+func NewReader(r io.Reader, room []byte) *Reader {
+	return &Reader{lines: bufio.NewReaderSize(r, 64<<10), raw: room[:0:len(room)]}
 }
 
 // Next gives the next mail, io.EOF after the last one. It is
@@ -128,40 +127,36 @@ func pathOf(argument, keyword string) (string, bool) {
 }
 
 // data reads up to the line that is a single dot, in pieces: a line may be longer
-// than any buffer.
+// than any buffer. A dot without its line end is none: it may be the first of two
+// that a writer had no time for.
 func (r *Reader) data(m *Mail) error {
 	r.raw = r.raw[:0]
 	atStart := true
 	for {
 		piece, err := r.lines.ReadSlice('\n')
-		complete := err == nil
 		switch {
-		case err == io.EOF && atStart && string(bytes.TrimSuffix(piece, []byte{'\r'})) == ".":
-			// The final dot of a batch that lost its last line end.
-			complete = true
+		case err == nil:
+			r.count++
 		case err == io.EOF:
 			return io.ErrUnexpectedEOF
-		case err != nil && err != bufio.ErrBufferFull:
+		case err != bufio.ErrBufferFull:
 			return fmt.Errorf("read batch: %w", err)
 		}
-		if complete {
-			r.count++
-		}
-		if atStart && len(piece) > 0 && piece[0] == '.' {
-			if text := strings.TrimRight(string(piece[:min(len(piece), 3)]), "\r\n"); complete && text == "." && len(piece) <= 3 {
-				if !m.TooLarge {
-					m.Raw = r.raw
-				}
-				return nil
+		if atStart && (string(piece) == ".\n" || string(piece) == ".\r\n") {
+			if !m.TooLarge {
+				m.Raw = r.raw
 			}
-			piece = piece[1:]
+			return nil
 		}
-		if int64(len(r.raw)+len(piece)) > r.max {
+		if atStart {
+			piece = bytes.TrimPrefix(piece, []byte{'.'})
+		}
+		if len(r.raw)+len(piece) > cap(r.raw) {
 			m.TooLarge = true
 		}
 		if !m.TooLarge {
 			r.raw = append(r.raw, piece...)
 		}
-		atStart = complete
+		atStart = err == nil
 	}
 }

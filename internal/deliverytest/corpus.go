@@ -123,21 +123,23 @@ func readMboxrd(r io.Reader, keep func(string, []byte)) error {
 		}
 		raw = raw[:0]
 	}
+	atStart := true
 	for {
-		line, err := lines.ReadBytes('\n')
-		if err != nil && err != io.EOF {
+		// A piece of a line, where it is longer than the buffer.
+		line, err := lines.ReadSlice('\n')
+		if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
 			return err
 		}
 		switch {
-		case len(line) == 0:
-		case bytes.HasPrefix(line, []byte("From ")):
+		case atStart && bytes.HasPrefix(line, []byte("From ")):
 			end()
 			count++
-		case line[0] == '>' && bytes.HasPrefix(bytes.TrimLeft(line, ">"), []byte("From ")):
+		case atStart && len(line) > 0 && line[0] == '>' && bytes.HasPrefix(bytes.TrimLeft(line, ">"), []byte("From ")):
 			raw = append(raw, line[1:]...)
 		default:
 			raw = append(raw, line...)
 		}
+		atStart = err == nil
 		if err == io.EOF {
 			end()
 			return nil

@@ -42,7 +42,11 @@ func setUp(t *testing.T) *database {
 // the database's.
 func (d *database) role(t *testing.T, name, options string) string {
 	t.Helper()
-	name += " of " + d.admin.Config().Database
+	return d.named(t, name+" of "+d.admin.Config().Database, options)
+}
+
+func (d *database) named(t *testing.T, name, options string) string {
+	t.Helper()
 	d.exec(t, "create role "+pgx.Identifier{name}.Sanitize()+" "+options)
 	t.Cleanup(func() {
 		quoted := pgx.Identifier{name}.Sanitize()
@@ -389,4 +393,18 @@ func TestDroppedRoleLeavesOthersReading(t *testing.T) {
 		t.Errorf("revoke from a dropped role: %v", err)
 	}
 	d.wantSeen(t, d.as(t, stays), "after its grant was revoked", "alice")
+}
+
+// PostgreSQL cuts names off at 63 bytes, those of policies too.
+func TestLongRoleNamesStayApart(t *testing.T) {
+	d := setUp(t)
+	long := d.admin.Config().Database
+	long += strings.Repeat("r", 62-len(long))
+	one, other := d.named(t, long+"1", "login"), d.named(t, long+"2", "login")
+	d.allow(t, one, account("alice"))
+	d.allow(t, other, account("bob"))
+	d.wantSeen(t, d.as(t, one), "one of two long names", "alice")
+	d.wantSeen(t, d.as(t, other), "the other", "bob")
+	d.withdraw(t, one, account("alice"))
+	d.wantSeen(t, d.as(t, other), "after the first was revoked", "bob")
 }

@@ -143,11 +143,17 @@ func Header(ctx context.Context, conn *pgx.Conn, id int64) ([]Field, error) {
 	return fields, nil
 }
 
+// readCommitted is what the functions that delete insist on.
+var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+
 // Delete removes one arrival, and its message with the last one, or gives
 // ErrNotFound.
 func Delete(ctx context.Context, conn *pgx.Conn, id int64) error {
 	var found bool
-	if err := conn.QueryRow(ctx, `select mailrow.delete_mail($1)`, id).Scan(&found); err != nil {
+	err := pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `select mailrow.delete_mail($1)`, id).Scan(&found)
+	})
+	if err != nil {
 		return fmt.Errorf("delete mail %d: %w", id, err)
 	}
 	if !found {
@@ -159,7 +165,11 @@ func Delete(ctx context.Context, conn *pgx.Conn, id int64) error {
 // DeleteAccount removes an account with all its mail; without one of that name
 // it does nothing.
 func DeleteAccount(ctx context.Context, conn *pgx.Conn, name string) error {
-	if _, err := conn.Exec(ctx, `select mailrow.delete_account($1)`, name); err != nil {
+	err := pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `select mailrow.delete_account($1)`, name)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("delete account %s: %w", name, err)
 	}
 	return nil

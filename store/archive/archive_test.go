@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
 	"time"
 
 	"mailrow/internal/deliverytest"
@@ -148,5 +150,46 @@ func TestDelete(t *testing.T) {
 	}
 	if list, err := archive.List(ctx, conn, archive.Filter{}); err != nil || len(list) != 0 {
 		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// In an older snapshot a delivery of the same content that came meanwhile does
+// not show, and the content would be removed under it.
+func TestDeleteSeesWhatCameMeanwhile(t *testing.T) {
+	ctx := context.Background()
+	dsn := deliverytest.Database(t)
+	conn := archivetest.Connect(t, dsn)
+	id := archivetest.Deliver(t, dsn, "a@example.org", "Subject: x\n\nx\n")
+	for _, level := range []string{"repeatable read", "serializable"} {
+		if _, err := conn.Exec(ctx, `set default_transaction_isolation = '`+level+`'`); err != nil {
+			t.Fatal(err)
+		}
+		for _, sql := range []string{`select mailrow.delete_mail(1)`, `select mailrow.delete_account('a@example.org')`} {
+			var pg *pgconn.PgError
+			if _, err := conn.Exec(ctx, sql); !errors.As(err, &pg) || pg.Code != "25000" {
+				t.Errorf("%s, %s: got %v", level, sql, err)
+			}
+		}
+	}
+	if err := archive.Delete(ctx, conn, id); err != nil {
+		t.Error(err)
+	}
+	if err := archive.DeleteAccount(ctx, conn, "a@example.org"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRawWhateverTheByteaOutput(t *testing.T) {
+	ctx := context.Background()
+	dsn := deliverytest.Database(t)
+	conn := archivetest.Connect(t, dsn)
+	if _, err := conn.Exec(ctx, `set bytea_output = 'escape'`); err != nil {
+		t.Fatal(err)
+	}
+	raw := "Subject: x\n\n\\x41 \\\\ \x00\xff\n"
+	id := archivetest.Deliver(t, dsn, "a@example.org", raw)
+	var got bytes.Buffer
+	if err := archive.WriteRaw(ctx, conn, id, &got); err != nil || got.String() != raw {
+		t.Errorf("got %q, %v", got.String(), err)
 	}
 }

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -38,11 +39,17 @@ func WriteRaw(ctx context.Context, conn *pgx.Conn, id int64, w io.Writer) error 
 }
 
 func rawPiece(ctx context.Context, conn *pgx.Conn, id int64, offset int) (size int, chunk []byte, err error) {
+	// As base64 it is smaller than as hexadecimal, and whatever bytea_output says.
+	var text string
 	err = conn.QueryRow(ctx, `
-		select length(raw), substring(raw from $2 + 1 for $3)
-		from mailrow.raw($1) raw where raw is not null`, id, offset, rawChunk).Scan(&size, &chunk)
+		select length(raw), encode(substring(raw from $2 + 1 for $3), 'base64')
+		from mailrow.raw($1) raw where raw is not null`, id, offset, rawChunk).Scan(&size, &text)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = ErrNotFound
 	}
+	if err != nil {
+		return 0, nil, err
+	}
+	chunk, err = base64.StdEncoding.DecodeString(text)
 	return size, chunk, err
 }

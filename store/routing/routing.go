@@ -129,7 +129,7 @@ func Resolve(ctx context.Context, conn *pgx.Conn, l store.Lookup, o Options) (De
 			       coalesce(case when $7 then lower(nullif($4, '')) end, nullif($6, ''),
 			                nullif((select mailbox from route), ''), 'INBOX') as mailbox
 		)
-		select pattern, account, mailbox, exists (select from mailrow.accounts a where a.name = account)
+		select pattern, account, case lower(mailbox) when 'inbox' then 'INBOX' else mailbox end, exists (select from mailrow.accounts a where a.name = account)
 		from destination`,
 		l.Address, l.Wildcard, l.Base, l.Extension, o.Account, o.Mailbox, o.ExtensionMailbox,
 	).Scan(&d.Pattern, &d.Account, &d.Mailbox, &d.Exists)

@@ -43,6 +43,7 @@ func TestResolveSaysWhatDeliverDoes(t *testing.T) {
 	add(t, conn, "@example.org", "everybody", "D/*")
 	add(t, conn, "@elsewhere.net", "elsewhere", "")
 	add(t, conn, "empty@example.net", "empty", "*")
+	add(t, conn, "low@example.net", "low", "inBox")
 
 	config, err := store.ParseConfig(dsn)
 	if err != nil {
@@ -70,6 +71,8 @@ func TestResolveSaysWhatDeliverDoes(t *testing.T) {
 		plain("empty@example.net"),
 		extended("empty", "go", "@example.net"),
 		plain("noat"),
+		plain("low@example.net"),
+		extended("carol", "Inbox", "@elsewhere.net"),
 	}
 	options := []routing.Options{
 		{},

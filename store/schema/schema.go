@@ -86,6 +86,14 @@ func step(ctx context.Context, conn *pgx.Conn, tx pgx.Tx) (*migrations.Migration
 	if err := refuseOld(ctx, tx); err != nil {
 		return nil, err
 	}
+	if err := refuseEncoding(ctx, tx); err != nil {
+		return nil, err
+	}
+	// Names are resolved here once and for all: nobody may slip an operator of
+	// their own in, from a schema in which they may create one.
+	if _, err := tx.Exec(ctx, `set local search_path = pg_catalog, pg_temp`); err != nil {
+		return nil, fmt.Errorf("fix search_path: %w", err)
+	}
 	if _, err := tx.Exec(ctx, migrations.Roles()); err != nil {
 		return nil, fmt.Errorf("make roles and schemas: %w", explain(err))
 	}
@@ -131,6 +139,19 @@ func refuseOld(ctx context.Context, tx pgx.Tx) error {
 	}
 	if number/10000 < OldestServer {
 		return fmt.Errorf("the server is PostgreSQL %d: mailrow needs %d or newer", number/10000, OldestServer)
+	}
+	return nil
+}
+
+// refuseEncoding: a mail whose subject the database cannot write would be
+// tried again forever.
+func refuseEncoding(ctx context.Context, tx pgx.Tx) error {
+	var database, encoding string
+	if err := tx.QueryRow(ctx, `select current_database(), current_setting('server_encoding')`).Scan(&database, &encoding); err != nil {
+		return fmt.Errorf("read encoding: %w", err)
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("database %s has encoding %s: mailrow needs UTF8: make one with createdb -T template0 -E UTF8", database, encoding)
 	}
 	return nil
 }

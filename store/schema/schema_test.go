@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -88,5 +89,42 @@ func TestMigrateWithoutSuperuser(t *testing.T) {
 	}
 	if _, err := schema.Migrate(ctx, conn); err != nil {
 		t.Errorf("second run: %v", err)
+	}
+}
+
+// A subject that the database cannot write would be tried again forever.
+func TestMigrateRefusesOtherEncodings(t *testing.T) {
+	ctx := context.Background()
+	cluster := pgtest.New(t, nil)
+	admin := connect(t, cluster.DSN("postgres", "postgres"))
+	for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
+		if _, err := admin.Exec(ctx, `create database `+encoding+` template template0 encoding '`+encoding+`' locale 'C'`); err != nil {
+			t.Fatal(err)
+		}
+		_, err := schema.Migrate(ctx, connect(t, cluster.DSN("postgres", strings.ToLower(encoding))))
+		if err == nil || !strings.Contains(err.Error(), "mailrow needs UTF8") {
+			t.Errorf("%s: got %v", encoding, err)
+		}
+	}
+}
+
+// Who may create in public, as everybody may before PostgreSQL 15, must not get
+// an operator of theirs into a view that others read.
+func TestMigrateIgnoresSearchPath(t *testing.T) {
+	ctx := context.Background()
+	conn := connect(t, pgtest.Shared(t).Database(t))
+	if _, err := conn.Exec(ctx, `
+		create function public.evil(text[], text[]) returns text[] language plpgsql as $$ begin raise exception 'evil'; end $$;
+		create operator public.|| (leftarg = text[], rightarg = text[], function = public.evil)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := schema.Migrate(ctx, conn); err != nil {
+		t.Fatal(err)
+	}
+	var foreign int
+	if err := conn.QueryRow(ctx, `
+		select count(*) from pg_depend
+		where refclassid = 'pg_operator'::regclass and refobjid = 'public.||(text[],text[])'::regoperator`).Scan(&foreign); err != nil || foreign != 0 {
+		t.Errorf("%d objects use the operator, %v", foreign, err)
 	}
 }
