@@ -15,7 +15,7 @@ type relation struct {
 
 // measureDisk stores the whole corpus in a database of its own and asks the
 // server how much room that takes.
-func measureDisk(ctx context.Context, r *report, srv *server, c *corpus) error {
+func measureDisk(ctx context.Context, r *report, srv *server, c *mailSet) error {
 	var dsn string
 	if err := srv.life.try(func() { dsn = srv.cluster.Database(srv.life) }); err != nil {
 		return err

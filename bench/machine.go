@@ -70,7 +70,7 @@ func load() string {
 	return strings.Join(fields[:3], " ")
 }
 
-func (m machine) table(c *corpus, sample [][]byte) table {
+func (m machine) table(c *mailSet, sample [][]byte) table {
 	kind := "real"
 	if c.made {
 		kind = "generated, no real ones found"

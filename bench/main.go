@@ -16,22 +16,18 @@ import (
 // settings are the flags.
 type settings struct {
 	deliver string // mailrow-deliver as built
-	corpus  string
-	mails   int // in the comparisons
-	passes  int // over these mails, for each number of connections
+	mails   int    // in the comparisons
+	passes  int    // over these mails, for each number of connections
 	write   string
 }
 
 func main() {
-	s := settings{corpus: os.Getenv("MAILROW_CORPUS")}
+	var s settings
 	flag.StringVar(&s.deliver, "deliver", "bin/mailrow-deliver", "the `program` to measure")
 	flag.IntVar(&s.mails, "mails", 500, "how many mails the comparisons use")
 	flag.IntVar(&s.passes, "passes", 12, "how often each goes over warm connections")
 	flag.StringVar(&s.write, "write", "", "`file` whose figures to renew: docs/performance.md")
 	flag.Parse()
-	if s.corpus == "" {
-		s.corpus = "../shared/corpus"
-	}
 	if err := run(context.Background(), s); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -45,11 +41,11 @@ func run(ctx context.Context, s settings) (err error) {
 	if _, err := os.Stat(s.deliver); err != nil {
 		return fmt.Errorf("%w: make build makes it", err)
 	}
-	corpus, err := readCorpus(s.corpus)
+	mail, err := readCorpus()
 	if err != nil {
 		return err
 	}
-	sample := corpus.sample(s.mails)
+	sample := mail.sample(s.mails)
 
 	r := &report{}
 	server, err := startServer(ctx)
@@ -75,10 +71,10 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	note("disk")
-	if err := measureDisk(ctx, r, server, corpus); err != nil {
+	if err := measureDisk(ctx, r, server, mail); err != nil {
 		return err
 	}
-	r.tables = append([]table{r.targets(), machine.table(corpus, sample)}, r.tables...)
+	r.tables = append([]table{r.targets(), machine.table(mail, sample)}, r.tables...)
 	r.print(os.Stdout)
 	if s.write != "" {
 		return r.replaceIn(s.write)

@@ -67,7 +67,7 @@ func (d *database) deliver(ctx context.Context, c Config, raw []byte, envelopeOf
 	envelope := envelopeOf(trace)
 	delivery := &store.Delivery{
 		Raw: mail, Message: parsed, Envelope: &envelope, Identity: trace.Identity,
-		Account: c.Account, Mailbox: mailboxName(c.Mailbox),
+		Account: bounded(c.Account), Mailbox: bounded(mailboxName(c.Mailbox)),
 		ExtensionMailbox: c.ExtensionMailbox, RejectUnknown: c.RejectUnknown,
 	}
 	address(delivery, c)

@@ -66,7 +66,7 @@ var table = [...]Status{
 	{CauseTooLarge, exitUnavailable, "5.3.4", "message too large", "the mail is larger than max_size"},
 	{CauseSomeRefused, exitTempFail, "4.1.1", "some recipients unknown", "stored for the known recipients; one status cannot refuse only the others"},
 	{CauseUsage, exitTempFail, "4.3.5", "wrong argument", "an unknown flag, or a wrong value of one"},
-	{CauseConfig, exitTempFail, "4.3.5", "configuration error", "the configuration file cannot be read or understood"},
+	{CauseConfig, exitTempFail, "4.3.5", "configuration error", "the configuration cannot be read or understood, or names a database that is not there"},
 	{CauseNoRecipient, exitTempFail, "4.3.5", "no recipient", "neither argument nor environment nor the mail says for whom it is"},
 	{CauseInput, exitTempFail, "4.3.0", "cannot read the mail", "reading standard input failed, or the MTA died while writing"},
 	{CauseBatch, exitTempFail, "4.5.2", "not a BSMTP batch", "a line that is no SMTP command, or one out of order"},

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"mailrow/exim"
+	"mailrow/internal/corpus"
 	"mailrow/internal/deliverytest"
 	"mailrow/internal/mtatest"
 )
@@ -30,7 +31,7 @@ func TestExact(t *testing.T) {
 	})
 	recipient := func(r mtatest.Run) string { return r.Getenv("RECIPIENT") }
 	deliverytest.Exact(t, server, recorder, fragments, "m%d@setup.test", mails, recipient)
-	var some []deliverytest.Mail
+	var some []corpus.Mail
 	for i := 0; i < len(mails); i += 10 {
 		some = append(some, mails[i])
 	}

@@ -3,6 +3,7 @@ package postfix_test
 import (
 	"testing"
 
+	"mailrow/internal/corpus"
 	"mailrow/internal/deliverytest"
 	"mailrow/internal/mtatest"
 	"mailrow/postfix"
@@ -29,7 +30,7 @@ func TestExact(t *testing.T) {
 	})
 	deliverytest.Exact(t, server, pipe, piped, "m%d@setup.test", mails,
 		func(r mtatest.Run) string { return r.Args[len(r.Args)-1] })
-	var some []deliverytest.Mail
+	var some []corpus.Mail
 	for i := 0; i < len(mails); i += 10 {
 		some = append(some, mails[i])
 	}

@@ -17,7 +17,8 @@ import (
 
 type ctxWatcher = ctxwatch.Handler
 
-// SchemaVersion is the version of the delivery functions that this program calls.
+// SchemaVersion is the version of the delivery functions that this program
+// calls: not that of the schema, which may go on without them.
 const SchemaVersion = 1
 
 // parserVersion is stored beside what message.Parse found, so that a better

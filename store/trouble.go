@@ -13,7 +13,7 @@ type Trouble int
 
 const (
 	TroubleUnknown  Trouble = iota // anything not listed here
-	TroubleConfig                  // the address of the database cannot be read
+	TroubleConfig                  // the address of the database cannot be read, or names none
 	TroubleAway                    // no server answers
 	TroubleLost                    // the connection broke; the outcome may be unknown
 	TroubleNoSlot                  // too many connections
@@ -69,7 +69,7 @@ func troubleOfState(code string) Trouble {
 	case "MR001", "42883", "42P01", "42703", "3F000":
 		return TroubleSchema
 	case "3D000":
-		return TroubleSchema
+		return TroubleConfig
 	}
 	switch {
 	case len(code) < 2:

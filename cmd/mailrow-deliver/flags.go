@@ -213,5 +213,5 @@ func versionLine() string {
 	if supervised == 0 {
 		guard = "not supervised: build with make"
 	}
-	return fmt.Sprintf("mailrow-deliver %s, schema %d, %s", version, store.SchemaVersion, guard)
+	return fmt.Sprintf("mailrow-deliver %s, delivery functions %d, %s", version, store.SchemaVersion, guard)
 }

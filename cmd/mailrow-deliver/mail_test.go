@@ -15,7 +15,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailrow/internal/corpus"
 	"mailrow/internal/deliverytest"
 	"mailrow/internal/pgtest"
 	"mailrow/message"
@@ -96,7 +95,7 @@ func TestCorpus(t *testing.T) {
 	if testing.Short() {
 		t.Skip("ten thousand processes are not short")
 	}
-	mails := append(corpus.Real(t), corpus.Torture(t)...)
+	mails := deliverytest.Corpus(t, 1, 1)
 	dsn := deliverytest.Database(t)
 	want := make(map[string]bool)
 	queue := make(chan []byte)
@@ -109,8 +108,8 @@ func TestCorpus(t *testing.T) {
 		})
 	}
 	for _, mail := range mails {
-		queue <- mail
-		exact, _ := message.SplitFromLine(mail)
+		queue <- mail.Raw
+		exact, _ := message.SplitFromLine(mail.Raw)
 		sum := sha256.Sum256(exact)
 		want[hex.EncodeToString(sum[:])] = true
 	}

@@ -126,7 +126,7 @@ func TestDatabaseSchemaDoesNotFit(t *testing.T) {
 	d.want(t, 75, "run mailrow migrate")
 	wantRows(t, d.dsn, 0)
 	d.dsn = cluster.DSN("postgres", "no_such_database")
-	d.want(t, 75, "4.3.5 mailrow: database schema does not fit")
+	d.want(t, 75, "4.3.5 mailrow: configuration error")
 }
 
 func TestDatabaseDiskFull(t *testing.T) {

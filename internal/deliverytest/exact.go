@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"mailrow/internal/corpus"
 	"mailrow/internal/mtatest"
 )
 
@@ -27,7 +28,7 @@ const sessions = 16
 // Exact sends all mails, each to a recipient of its own, such as m%d@row.test,
 // and checks that every one has its row with the bytes that the server handed
 // over. recipientOf reads a run's recipient.
-func Exact(t *testing.T, s Server, r *mtatest.Recorder, dsn, to string, mails []Mail, recipientOf func(mtatest.Run) string) {
+func Exact(t *testing.T, s Server, r *mtatest.Recorder, dsn, to string, mails []corpus.Mail, recipientOf func(mtatest.Run) string) {
 	t.Helper()
 	recipient := func(i int) string { return fmt.Sprintf(to, i) }
 	var all sync.WaitGroup
