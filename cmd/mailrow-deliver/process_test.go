@@ -17,6 +17,7 @@ import (
 
 	"mailrow/deliver"
 	"mailrow/internal/deliverytest"
+	"mailrow/internal/needs"
 	"mailrow/internal/scratch"
 )
 
@@ -91,7 +92,7 @@ func TestClosedStandardInput(t *testing.T) {
 // either, which then exits with 2, a bounce.
 func TestNoProcessToBeHad(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root, to become a user without any process")
+		needs.Missing(t, "root, to become a user without any process,", needs.Root)
 	}
 	const nobodyElse = 54327
 	for limit := 1; limit < 8; limit++ {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"mailrow/internal/needs"
 )
 
 // Standby starts a hot standby of c: read-only, following by streaming. It is
@@ -17,8 +19,7 @@ import (
 func (c *Cluster) Standby(t testing.TB) *Cluster {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(c.bin, "pg_basebackup")); err != nil {
-		// Not a missing installation: relocated builds come without.
-		t.Skip(err)
+		needs.Missing(t, "pg_basebackup beside the server's programs", needs.Install)
 	}
 	s, err := build(c.programs, nil, func(s *Cluster) error {
 		return c.run("pg_basebackup", "--pgdata="+s.data(), "--write-recovery-conf",
