@@ -6,7 +6,7 @@
 # make demo    real mail through mailrow-deliver into a private PostgreSQL
 
 GO       ?= go
-FUZZTIME ?= 30s
+FUZZTIME ?= 60s
 export CGO_ENABLED ?= 0
 
 # The supervisor that turns every crash into "try again" is the entry point of
@@ -32,8 +32,10 @@ lint:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
+# Two at a time, one processor each.
 fuzz:
-	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./message
+	@grep -ho '^func Fuzz[A-Za-z]*' message/*_test.go | cut -c6- | sort | xargs -P 2 -I TARGET \
+		$(GO) test -run '^$$' -fuzz '^TARGET$$' -fuzztime $(FUZZTIME) -parallel 1 ./message
 
 bench: build
 	$(GO) run ./bench

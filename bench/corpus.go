@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"mailrow/internal/corpus"
 	"mailrow/message"
@@ -17,6 +18,8 @@ import (
 // mailSet is mail to measure with.
 type mailSet struct {
 	mails [][]byte
+	list  [][]byte // of them, those of the mailing list; the rest are single mails
+	rest  [][]byte
 	made  bool // generated, for want of real ones
 }
 
@@ -39,6 +42,11 @@ func readCorpus() (*mailSet, error) {
 	for _, one := range real {
 		mail, _ := message.SplitFromLine(one.Raw)
 		c.mails = append(c.mails, mail)
+		if strings.HasPrefix(one.Name, "mboxrd:") {
+			c.list = append(c.list, mail)
+		} else {
+			c.rest = append(c.rest, mail)
+		}
 	}
 	return c, nil
 }

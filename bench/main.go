@@ -67,7 +67,14 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	note("warm connections")
-	if err := measureWarm(ctx, r, server, s.passes, sample); err != nil {
+	perDelivery, err := measureWarm(ctx, r, server, s.passes, sample)
+	if err != nil {
+		return err
+	}
+	note("parsing")
+	measureParsing(r, mail, perDelivery)
+	note("search")
+	if err := measureSearch(ctx, r, server, s.passes, sample); err != nil {
 		return err
 	}
 	note("disk")

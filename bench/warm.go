@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,14 +21,22 @@ type storer func(ctx context.Context, raw []byte) error
 // serial makes every mail of every pass a new one.
 var serial atomic.Int64
 
+// unique gives a mail another Message-ID, too: else it would be an answer to itself.
 func unique(raw []byte) []byte {
-	return append(fmt.Appendf(nil, "X-Pass: %d\n", serial.Add(1)), raw...)
+	n := serial.Add(1)
+	head, body, _ := bytes.Cut(raw, []byte("\n\n"))
+	i := bytes.Index(bytes.ToLower(head), []byte("\nmessage-id:"))
+	i += bytes.IndexByte(head[max(i, 0):], '<') + 1
+	if i <= 0 {
+		return append(fmt.Appendf(nil, "X-Pass: %d\n", n), raw...)
+	}
+	return slices.Concat(head[:i], fmt.Appendf(nil, "%d.", n), head[i:], []byte("\n\n"), body)
 }
 
 // measureWarm stores mail over connections that stay open, all of it in one
 // mailbox. A pass stores every mail of the sample once; passes of deliveries
-// and of bare inserts take turns.
-func measureWarm(ctx context.Context, r *report, srv *server, passes int, sample [][]byte) error {
+// and of bare inserts take turns. It gives the time of a delivery over one connection.
+func measureWarm(ctx context.Context, r *report, srv *server, passes int, sample [][]byte) (one time.Duration, err error) {
 	t := table{title: "Warm connections, one process, one mailbox",
 		columns: []string{"connections", "deliveries/s", "bare inserts/s", "ratio of medians", "p10 of ratios", "p90 of ratios"},
 		notes:   "A delivery is message.Parse and store.Deliver; a bare insert is one prepared statement. p10 and p90 are of the ratios of neighbouring passes."}
@@ -34,7 +44,10 @@ func measureWarm(ctx context.Context, r *report, srv *server, passes int, sample
 	for _, n := range []int{1, 8, 32} {
 		deliveries, inserts, ratios, err := warmRates(ctx, srv, n, passes, sample)
 		if err != nil {
-			return err
+			return 0, err
+		}
+		if n == 1 {
+			one = time.Duration(float64(time.Second) / deliveries.median())
 		}
 		ratio := deliveries.median() / inserts.median()
 		t.add(fmt.Sprint(n), format(deliveries.median(), 0), format(inserts.median(), 0),
@@ -45,7 +58,7 @@ func measureWarm(ctx context.Context, r *report, srv *server, passes int, sample
 		}
 	}
 	r.tables = append(r.tables, t)
-	return nil
+	return one, nil
 }
 
 func warmRates(ctx context.Context, srv *server, n, passes int, sample [][]byte) (deliveries, inserts, ratios series, err error) {

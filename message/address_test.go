@@ -13,6 +13,7 @@ func TestAddresses(t *testing.T) {
 		want    []Address
 		defects []Defect
 	}{
+		{"@:", nil, nil},
 		// As RFC 5322 has it.
 		{"john@x", []Address{{"", "john@x"}}, nil},
 		{"John Doe <john@x>", john, nil},
@@ -39,6 +40,7 @@ func TestAddresses(t *testing.T) {
 		{"undisclosed-recipients:", nil, nil},
 		{"unlisted-recipients:; (no To-header on input)", nil, nil},
 		{"<Undisclosed-Recipient:;@x>", nil, nil},
+		{"<undisclosed-recipients:@x;>", nil, nil},
 		{"Team: a@b, C <c@d>; e@f", []Address{{"", "a@b"}, {"C", "c@d"}, {"", "e@f"}}, nil},
 		{"A: a@b; B: c@d;", []Address{{"", "a@b"}, {"", "c@d"}}, nil},
 		{"Re: John <john@x>", []Address{{"Re: John", "john@x"}}, nil},

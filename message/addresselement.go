@@ -40,7 +40,7 @@ func (a *addressReader) endAngle(more bool) {
 		name = a.comment(before, after)
 	}
 	switch {
-	case strings.Contains(address, ":;"): // an empty group in brackets
+	case strings.Contains(address, ":;"), strings.Contains(address, ":@") && strings.HasSuffix(address, ";"): // an empty group in brackets
 	case address == "":
 		a.r.m.defect(DefectNoAddress)
 		if name != "" {
@@ -150,7 +150,9 @@ func (a *addressReader) appendBare(b bareName) {
 }
 
 func (a *addressReader) append(name, address string) {
-	a.list = append(a.list, Address{Name: name, Address: address})
+	if name != "" || address != "" {
+		a.list = append(a.list, Address{Name: name, Address: address})
+	}
 }
 
 // endBare takes tokens among which are addresses without angle brackets:

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strings"
 	"unicode/utf16"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/traditionalchinese"
 	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/encoding/unicode/utf32"
 )
 
 // charset decodes bytes to UTF-8. The zero value is an unknown charset.
@@ -55,20 +57,7 @@ func (c charset) decode(s string) (string, bool) {
 // is mostly UTF-8 (cut inside a character, or folded there) stays so, anything
 // else is windows-1252. Latin-1 text hardly ever forms UTF-8 sequences.
 func guess(s string) string {
-	good, bad := 0, 0
-	for i := 0; i < len(s); {
-		if s[i] < utf8.RuneSelf {
-			i++
-			continue
-		}
-		r, n := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && n == 1 {
-			bad++
-		} else {
-			good++
-		}
-		i += n
-	}
+	good, bad := countUTF8(s)
 	if good >= bad {
 		return strings.ToValidUTF8(s, "\uFFFD")
 	}
@@ -77,6 +66,44 @@ func guess(s string) string {
 		return strings.ToValidUTF8(s, "\uFFFD")
 	}
 	return out
+}
+
+// isWindows1252 says whether windows-1252 defines every byte.
+func isWindows1252(b []byte) bool {
+	for _, undefined := range []byte{0x81, 0x8d, 0x8f, 0x90, 0x9d} {
+		if bytes.IndexByte(b, undefined) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// fromWindows1252 gives bytes that are all defined in UTF-8.
+func fromWindows1252(b []byte) []byte {
+	out := make([]byte, 0, len(b)+len(b)/8)
+	for _, c := range b {
+		out = utf8.AppendRune(out, charmap.Windows1252.DecodeByte(c))
+	}
+	return out
+}
+
+// countUTF8 counts the sequences of UTF-8 beyond ASCII and the bytes that are
+// in none.
+func countUTF8[T string | []byte](s T) (good, bad int) {
+	for i := 0; i < len(s); {
+		if s[i] < utf8.RuneSelf {
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(string(s[i:min(len(s), i+utf8.UTFMax)]))
+		if r == utf8.RuneError && n == 1 {
+			bad++
+		} else {
+			good++
+		}
+		i += n
+	}
+	return good, bad
 }
 
 // lookupCharset finds a charset by its label. It is a switch instead of a
@@ -237,8 +264,32 @@ func multiByte(key string) encoding.Encoding {
 		return unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)
 	case "utf16be", "unicodefffe", "csutf16be":
 		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM)
+	case "utf32", "utf32be", "ucs4", "iso10646ucs4", "csucs4", "csutf32", "csutf32be":
+		return utf32.UTF32(utf32.BigEndian, utf32.UseBOM)
+	case "utf32le", "csutf32le":
+		return utf32.UTF32(utf32.LittleEndian, utf32.UseBOM)
 	}
 	return nil
+}
+
+// isASCIICompatible says whether text of nothing but ASCII bytes is ASCII.
+func (c charset) isASCIICompatible() bool {
+	switch c.kind {
+	case utf7, iso2022kr:
+		return false
+	case encoded:
+		return c.encoding != japanese.ISO2022JP && c.encoding != simplifiedchinese.HZGB2312 && !c.isWide()
+	}
+	return true
+}
+
+// isWide says whether each character takes two bytes or more.
+func (c charset) isWide() bool {
+	if c.kind != encoded {
+		return false
+	}
+	one, err := c.encoding.NewEncoder().String("a")
+	return err != nil || len(one) > 1
 }
 
 // decodeISO2022KR decodes RFC 1557: KS X 1001 as two 7-bit bytes between SO

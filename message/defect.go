@@ -42,6 +42,34 @@ const (
 	DefectDateZoneImpossible Defect = "date-zone-impossible" // a day or more from UTC: read as UTC
 )
 
+// What can be wrong with the structure of the body.
+const (
+	DefectBoundaryMissing      Defect = "boundary-missing"            // a multipart does not tell its boundary: it was guessed, or all is text
+	DefectBoundaryUnused       Defect = "boundary-never-appears"      // a multipart without a single part: all of it is text
+	DefectBoundaryDoubled      Defect = "boundary-doubled"            // twice in a row: it counts once
+	DefectUnterminated         Defect = "multipart-unterminated"      // no close delimiter
+	DefectPartAfterClose       Defect = "part-after-close-delimiter"  // it is kept
+	DefectPartNoBlankLine      Defect = "part-without-blank-line"     // the body of a part follows its header directly
+	DefectPartNoColon          Defect = "part-line-without-colon"     // a line that is no field amid fields of a part
+	DefectPartHeaderTooLarge   Defect = "part-header-too-large"       // fields beyond MaxPartHeader
+	DefectTooDeep              Defect = "nested-too-deep"             // parts at MaxDepth are not divided
+	DefectTooManyParts         Defect = "too-many-parts"              // more than MaxParts
+	DefectMultipartEncoded     Defect = "multipart-encoded"           // its transfer encoding is ignored (RFC 2045 6.4)
+	DefectMessageEncoded       Defect = "message-encoded"             // an embedded message in base64 or quoted-printable is not divided
+	DefectContentType          Defect = "content-type-not-understood" // read as text/plain (RFC 2045 5.2)
+	DefectDuplicateContentType Defect = "duplicate-content-type"      // the first one that is understood is kept
+	DefectParameter            Defect = "parameter-malformed"         // a parameter of a part that had to be guessed or skipped
+	DefectEncodingUnknown      Defect = "transfer-encoding-unknown"   // the content is left as it is
+	DefectQuotedPrintable      Defect = "quoted-printable-malformed"  // an "=" that begins no escape
+	DefectBase64               Defect = "base64-malformed"            // other characters in it, cut off, or something behind it
+	DefectTNEF                 Defect = "tnef-not-understood"         // an application/ms-tnef that is none
+	DefectUnpackedTooLarge     Defect = "unpacked-too-large"          // files that unpack to many times the mail stay packed
+	DefectTextTruncated        Defect = "text-truncated"              // more than MaxText
+	DefectTextNUL              Defect = "text-nul"                    // a NUL in the text
+	DefectTextCharset          Defect = "text-not-in-its-charset"     // bytes that its charset does not have
+	DefectTextUnknownCharset   Defect = "text-of-unknown-charset"     // read as UTF-8 or windows-1252
+)
+
 // defect records d once. There are a few dozen kinds, so looking through
 // them takes constant time.
 func (m *Message) defect(d Defect) {

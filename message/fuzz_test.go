@@ -51,7 +51,7 @@ func broken(raw []byte, m *Message) []string {
 	if len(slices.Compact(slices.Sorted(slices.Values(m.Defects)))) != len(m.Defects) {
 		problem("a defect twice: %v", m.Defects)
 	}
-	return problems
+	return append(problems, brokenBody(raw, m)...)
 }
 
 // plainValue is the definition of Field.Plain, to be done in SQL as well.
@@ -92,6 +92,10 @@ func texts(m *Message) []string {
 			all = append(all, a.Name, a.Address)
 		}
 	}
+	for _, p := range m.Parts {
+		all = append(all, p.Section, p.Type, p.Charset, p.Disposition, p.Filename, p.ContentID, p.Encoding)
+	}
+	all = append(all, m.ContentType, m.AutoSubmitted, m.ListID)
 	return append(append(all, m.InReplyTo...), m.References...)
 }
 
@@ -104,6 +108,11 @@ func FuzzParse(f *testing.F) {
 		"To: Doe, John <j@x>, \"a, b\" <c@d>; g: e@f, (c) h@i (n (m));\nCc: <@a,@b:c@d>, <<x>>, \"u\n\n",
 		"Content-Type: text/plain; charset=big5\nSubject: \xa4\xa4\nX: \x00\n\n",
 		"To: ((((, \"\"\", <<<<, =?x?q?\nDate: 1/2/3\n\n",
+		"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: multipart/alternative; boundary=x\n\n--x\n\na\n--x--\n--x\nContent-Type: text/html; charset=big5\nContent-Transfer-Encoding: quoted-printable\n\n=A4=A4=\n--x--\n",
+		"Content-Type: multipart/digest; boundary=\"a b\"\r\n\r\n--a b\r\n\r\nSubject: x\r\n\r\n--a b \r\nContent-Type: message/rfc822\r\n\r\nContent-Type: text/plain; name*0*=utf-8''%c3; name*1=x\r\n\r\n--a b--\r\n",
+		"Content-Type: multipart/mixed\n\n--y\n\nbegin 644 a\n#0V%T\n`\nend\n--y\nContent-Transfer-Encoding: base64\n\nYQ==\nYg\n--z\n--y--\n",
+		"Content-Type: text/html\nContent-Transfer-Encoding: base64\n\nPG1ldGEgY2hhcnNldD1rb2k4LXI+wQ==\n",
+		"A: b\rContent-Type: multipart/x; boundary=x\r\r--x\r\ra\r--x\rb\r--x--",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,56 @@ var hostile = map[string]func(size int) []byte{
 	"date comments": field("Date", "("),
 	"ids":           field("References", "<"),
 	"ids in words":  field("Message-ID", "<a "),
+
+	"boundary lines":       body("multipart/mixed; boundary=x", "--x\n"),
+	"parts":                body("multipart/mixed; boundary=x", "--x\n\na\n"),
+	"closed parts":         body("multipart/mixed; boundary=x", "--x--\n--x\n\n"),
+	"other boundaries":     body("multipart/mixed; boundary=x", "--\n--xy\n--\n"),
+	"dashes":               body("multipart/mixed; boundary=x", "-"),
+	"no boundary":          body("multipart/mixed", "--x y\n--a\n--b"),
+	"parts no boundary":    body("multipart/mixed; boundary=x", "--x\nContent-Type: multipart/mixed\n\n--y\n"),
+	"messages":             body("message/rfc822", "Content-Type: message/rfc822\n\n"),
+	"part fields":          body("multipart/mixed; boundary=x", "--x\nContent-Type: x\nContent-ID: <\n"),
+	"part header":          body("multipart/mixed; boundary=x\n\n--x", "Content-Type: x\n"),
+	"part garbage":         body("multipart/mixed; boundary=x\n\n--x", "a b:\nX-Y: z\n"),
+	"part only garbage":    body("multipart/mixed; boundary=x\n\n--x\nA: b", "a b\n"),
+	"deep":                 nested(1 << 30),
+	"deep, many dashes":    nested(90),
+	"same boundary":        body("multipart/mixed; boundary=x", "--x\nContent-Type: multipart/mixed; boundary=x\n\n"),
+	"uuencode":             body("text/plain", "begin 644 a\n#86)C\n`\nend\n"),
+	"uuencode without end": body("text/plain", "begin 644 a\n#86)C\n"),
+	"uuencode in qp":       body("text/plain\nContent-Transfer-Encoding: quoted-printable", "begin 644 a\n#86)C\n`\nend\n"),
+	"qp blanks":            body("text/plain\nContent-Transfer-Encoding: quoted-printable", " "),
+	"qp escapes":           body("text/plain\nContent-Transfer-Encoding: quoted-printable", "= \t"),
+	"base64":               body("text/plain\nContent-Transfer-Encoding: base64", "YQ==\n"),
+	"base64 junk":          body("text/plain\nContent-Transfer-Encoding: base64", "YW-!"),
+	"html":                 body("text/html; charset=koi8-r", "<meta "),
+	"8-bit text":           body("text/plain", "\xe4\xc3\xa4"),
+	"cr boundary lines": func(n int) []byte {
+		return append([]byte("Content-Type: multipart/x; boundary=x\r\r"), bytes.Repeat([]byte("--x\r"), n/4)...)
+	},
+}
+
+func body(contentType, text string) func(int) []byte {
+	return func(n int) []byte {
+		return []byte("Content-Type: " + contentType + "\n\n" + strings.Repeat(text, n/len(text)))
+	}
+}
+
+// nested has at most depth multiparts in each other, then lines that begin as
+// their boundaries do.
+func nested(depth int) func(int) []byte {
+	return func(n int) []byte {
+		var b bytes.Buffer
+		b.WriteString("Content-Type: multipart/mixed; boundary=x0\n\n")
+		for i := 0; i < depth && b.Len() < n; i++ {
+			fmt.Fprintf(&b, "--x%d\nContent-Type: multipart/mixed; boundary=x%d\n\n", i, i+1)
+		}
+		for b.Len() < n {
+			b.WriteString("--x\n--x1x\n")
+		}
+		return b.Bytes()
+	}
 }
 
 // hostileText is repeated in address fields and in unstructured ones.
@@ -52,6 +103,11 @@ func TestParseIsLinear(t *testing.T) {
 	for _, text := range hostileText {
 		linear(t, "To: "+text, field("To", text))
 		linear(t, "Subject: "+text, field("Subject", text))
+		linear(t, "Content-Type: "+text, field("Content-Type", text))
+		linear(t, "name="+text, field("Content-Type", "name="+text))
+	}
+	for _, text := range []string{";a=", ";a=\"x\"y", ";a=\"x", ";a=\\\"", "; name*0*=a", ";name=a b ", "name=a  ", "=a;", "/ ", "(a", "a(b)", "\"  ", "=\"\\", "; name=a charset=b", "a=b ", "a=b =c ", "name=b =c "} {
+		linear(t, "parameters "+text, field("Content-Type", text))
 	}
 }
 

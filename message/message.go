@@ -1,8 +1,9 @@
-// Package message reads one mail as data: where its header ends, its fields
-// with their offsets, decoded text, addresses, ids and date. It never fails:
-// what could not be understood becomes a Defect, and the exact bytes stay the
-// caller's. Every string it returns is valid UTF-8 without NUL, so that it
-// fits a PostgreSQL text column.
+// Package message reads one mail as data: its fields with their offsets,
+// decoded text, addresses, ids and date, the tree of its parts with their
+// offsets, and the text a person reads. It never fails: what could not be
+// understood becomes a Defect, and the exact bytes stay the caller's. Every
+// string it returns is valid UTF-8 without NUL, so that it fits a PostgreSQL
+// text column.
 package message
 
 import (
@@ -19,7 +20,7 @@ const (
 	MaxIDs       = 10_000  // message ids of one In-Reply-To or References field
 )
 
-// Message is the header of one mail.
+// Message is what was read of one mail.
 type Message struct {
 	// HeaderSize is the size of the header in bytes, including the blank
 	// line that ends it: the offset of the body. It is len(raw) if there is
@@ -52,7 +53,41 @@ type Message struct {
 	// InReplyTo and References are ids without angle brackets, in order.
 	InReplyTo, References []string
 
-	// Defects are the distinct deviations met, in order of appearance.
+	// Parts are all entities of the MIME tree (RFC 2045 2.4), containers
+	// included, depth first in the order of the mail. The first is the root;
+	// there is none only in a mail without a single byte.
+	Parts []Part
+
+	// ContentType is the type of the root.
+	ContentType string
+
+	// Text is the plain text: the best of alternatives, HTML made plain text
+	// where there is nothing else. HTML is the HTML that is shown, as sent.
+	Text, HTML Body
+
+	// Reply is what of the text is new, without quotes and signature: ranges
+	// in characters. It is nil when all of it is, or of text over 1 MiB.
+	Reply []Range
+
+	// Cuts are the base64 bodies of MinCut bytes of content or more that can
+	// be put back byte for byte from their content, in order.
+	Cuts []Cut
+
+	// AutoSubmitted says that a program sent the mail, with the keyword of
+	// RFC 3834 5 in lower case: "auto-generated", "auto-replied", … It is ""
+	// when a person did, as far as can be told.
+	AutoSubmitted string
+
+	// Bulk says that the mail went to many: by Precedence or the fields of
+	// mailing lists (RFC 2369, RFC 2919).
+	Bulk bool
+
+	// ListID is the id of the mailing list in lower case, without brackets
+	// (RFC 2919); "" without.
+	ListID string
+
+	// Defects are the distinct deviations met: those of the header in order
+	// of appearance, then those of the body.
 	Defects []Defect
 }
 
@@ -106,9 +141,9 @@ const (
 	None  LineEnds = "none"  // not a single line end
 )
 
-// Parse reads the header of one mail, given as its exact bytes. It never
-// fails and never panics, whatever the bytes; it takes time linear in their
-// number. The result keeps no reference to raw.
+// Parse reads one mail, given as its exact bytes. It never fails and never
+// panics, whatever the bytes; it takes time linear in their number, and no
+// copies of attachments. The result keeps no reference to raw.
 func Parse(raw []byte) *Message {
 	m := &Message{LineEnds: lineEnds(raw)}
 	if len(raw) == 0 {
@@ -120,6 +155,8 @@ func Parse(raw []byte) *Message {
 	for i := range m.Fields {
 		r.field(&m.Fields[i])
 	}
+	r.readBody(raw)
+	r.flags()
 	return m
 }
 
@@ -150,6 +187,8 @@ type reader struct {
 
 	seen   [fieldReferences + 1]bool
 	tokens []token // scratch of the address parser
+
+	report string // report-type of the mail's own Content-Type
 }
 
 func (r *reader) field(f *Field) {

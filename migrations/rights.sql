@@ -11,34 +11,44 @@ grant execute on function mailrow_delivery.deliver, mailrow_delivery.deliver_one
 
 grant usage on schema mailrow to mailrow_reader;
 revoke all on all functions in schema mailrow from public;
-grant execute on function mailrow.header_fields, mailrow.raw to mailrow_reader;
-grant select on mailrow.mail, mailrow.headers, mailrow.contents to mailrow_reader;
+grant execute on function
+    mailrow.header_fields, mailrow.field_starts, mailrow.undo_quoted_printable, mailrow.undo_encoding, mailrow.read_pieces, mailrow.read_ranges,
+    mailrow.wrap_base64, mailrow.put_back, mailrow.place_in_raw, mailrow.whole, mailrow.part_content, mailrow.safe_filename,
+    mailrow.raw, mailrow.part, mailrow.header, mailrow.thread,
+    mailrow.search, mailrow.search_with to mailrow_reader;
+grant select on mailrow.search_keys to mailrow_reader;  -- each its own row
 
-alter table mailrow.accounts enable row level security;
-alter table mailrow.mailboxes enable row level security;
-alter table mailrow.messages enable row level security;
-alter table mailrow.deliveries enable row level security;
+grant execute on function
+    mailrow.claim, mailrow.ack, mailrow.ack_all, mailrow.nack, mailrow.extend, mailrow.release, mailrow.revive,
+    mailrow.consumer, mailrow.drop_consumer, mailrow.listen, mailrow.wait_for, mailrow.my_keys,
+    mailrow.claim_with, mailrow.settle, mailrow.consumer_with, mailrow.drop_consumer_with, mailrow.listen_with,
+    mailrow.list_consumers, mailrow.list_dead_letters, mailrow.insist_on_read_committed(text) to mailrow_reader;
+grant select, insert (role_name) on mailrow.queue_keys to mailrow_reader;  -- each its own row
 
 do $$
 declare
-    v_table text;
+    v_name text;
 begin
-    if current_setting('server_version_num')::integer >= 150000 then
-        alter view mailrow.mail set (security_invoker = true);
-        alter view mailrow.headers set (security_invoker = true);
-        alter view mailrow.contents set (security_invoker = true);
-        -- A view that runs as its reader needs the reader's right to the tables
-        -- below it; row-level security filters those just the same.
-        grant select on mailrow.accounts, mailrow.mailboxes, mailrow.messages, mailrow.deliveries to mailrow_reader;
-    else
-        foreach v_table in array array['accounts', 'mailboxes', 'messages', 'deliveries'] loop
-            execute format('alter table mailrow.%I force row level security', v_table);
-            execute format('drop policy if exists owner on mailrow.%I', v_table);
+    foreach v_name in array mailrow.tables_of_mail() loop
+        execute format('alter table mailrow.%I enable row level security', v_name);
+        if current_setting('server_version_num')::integer >= 150000 then
+            -- A view that runs as its reader needs the reader's right to the tables
+            -- below it; row-level security filters those just the same.
+            execute format('grant select on mailrow.%I to mailrow_reader', v_name);
+        else
+            execute format('alter table mailrow.%I force row level security', v_name);
+            execute format('drop policy if exists owner on mailrow.%I', v_name);
             execute format('create policy owner on mailrow.%I to mailrow_owner
                 using (pg_has_role(current_user, ''mailrow_owner'', ''usage''))
-                with check (pg_has_role(current_user, ''mailrow_owner'', ''usage''))', v_table);
-        end loop;
-    end if;
+                with check (pg_has_role(current_user, ''mailrow_owner'', ''usage''))', v_name);
+        end if;
+    end loop;
+    for v_name in select viewname from pg_views where schemaname = 'mailrow' loop
+        execute format('grant select on mailrow.%I to mailrow_reader', v_name);
+        if current_setting('server_version_num')::integer >= 150000 then
+            execute format('alter view mailrow.%I set (security_invoker = true)', v_name);
+        end if;
+    end loop;
 end $$;
 
 select mailrow.apply_grants(role_name) from (select distinct role_name from mailrow.grants) g

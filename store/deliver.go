@@ -1,11 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,11 +21,11 @@ type ctxWatcher = ctxwatch.Handler
 
 // SchemaVersion is the version of the delivery functions that this program
 // calls: not that of the schema, which may go on without them.
-const SchemaVersion = 1
+const SchemaVersion = 2
 
-// parserVersion is stored beside what message.Parse found, so that a better
+// ParserVersion is stored beside what message.Parse found, so that a better
 // parser knows what to read again.
-const parserVersion = 1
+const ParserVersion = 2
 
 // errSchema says that the database answered in a form that no schema of ours has.
 var errSchema = errors.New("unexpected answer of the delivery function")
@@ -76,8 +78,8 @@ type Result struct {
 
 const (
 	deliverName   = "mailrow_deliver"
-	deliverCount  = 42
-	deliverOneLen = 40
+	deliverCount  = 59
+	deliverOneLen = 55
 )
 
 var (
@@ -89,10 +91,29 @@ var (
 // their results in the order of the envelope. After an error nothing is known
 // to be stored; calling again with the same bytes is always right.
 func (c *Conn) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
+	for attempt := 1; ; attempt++ {
+		results, err := c.deliver(ctx, d)
+		if err == nil || attempt == deliverAttempts || !isCollision(err) {
+			return results, err
+		}
+	}
+}
+
+// deliverAttempts is how often a delivery is tried that another one got in the way of.
+const deliverAttempts = 3
+
+// isCollision says that the server chose this transaction to end a deadlock, or
+// because another came first: nothing is stored, and trying again helps.
+func isCollision(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "40001")
+}
+
+func (c *Conn) deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 	if !c.prepared && d.common() {
 		// On a fresh connection this spares the server half of its work.
 		result, err := c.deliverOne(ctx, d)
-		if err != nil || result != nil {
+		if (err != nil || result != nil) && !isLeftToDeliver(err) {
 			return result, err
 		}
 	}
@@ -106,7 +127,9 @@ func (c *Conn) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 	args.textArray(n, func(i int) (string, bool) { return d.Lookups[i].Address, true })
 	args.textArray(n, func(i int) (string, bool) { return d.Lookups[i].Wildcard, d.Lookups[i].Wildcard != "" })
 	args.textArray(n, func(i int) (string, bool) { return d.Lookups[i].Base, true })
-	args.message(d.Message)
+	args.message(d.Message, d.Raw)
+	args.body(d.Message)
+	args.contents(d)
 	to := d.Envelope.Recipients
 	args.text(d.Envelope.Source)
 	args.textPointer(d.Envelope.Sender)
@@ -133,7 +156,7 @@ func (c *Conn) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 
 // common says whether deliver_one may be all it takes.
 func (d *Delivery) common() bool {
-	return len(d.Lookups) == 1 && d.Identity == nil &&
+	return len(d.Lookups) == 1 && d.Identity == nil && plain(d.Message) &&
 		(d.Mailbox == "" || d.Mailbox == "INBOX") && (!d.ExtensionMailbox || d.Lookups[0].Extension == "")
 }
 
@@ -148,7 +171,8 @@ func (c *Conn) deliverOne(ctx context.Context, d *Delivery) ([]Result, error) {
 	args.text(lookup.Address)
 	args.textOrNull(lookup.Wildcard)
 	args.text(lookup.Base)
-	args.message(d.Message)
+	args.message(d.Message, d.Raw)
+	args.body(d.Message)
 	args.text(d.Envelope.Source)
 	args.textPointer(d.Envelope.Sender)
 	args.text(to.Address)
@@ -173,10 +197,10 @@ func (c *Conn) deliverOne(ctx context.Context, d *Delivery) ([]Result, error) {
 }
 
 // message adds what the header says, p_line_ends to p_field_values.
-func (a *arguments) message(m *message.Message) {
+func (a *arguments) message(m *message.Message, raw []byte) {
 	a.text(string(m.LineEnds))
 	a.int4(m.HeaderSize)
-	a.int2(parserVersion)
+	a.int2(ParserVersion)
 	if m.Date != nil {
 		_, offset := m.Date.Zone()
 		a.timeOrNull(*m.Date)
@@ -211,16 +235,59 @@ func (a *arguments) message(m *message.Message) {
 		defects[i] = string(d)
 	}
 	a.textsOrNull(defects)
-	a.int4Array(len(m.Fields)+1, func(i int) int {
-		switch {
-		case i < len(m.Fields):
-			return m.Fields[i].Start
-		case i > 0:
-			return m.Fields[i-1].End
-		}
-		return 0
-	})
+	a.fields(m, raw)
+}
+
+// fields adds p_field_starts and p_field_values, NULL where SQL finds them by itself.
+func (a *arguments) fields(m *message.Message, raw []byte) {
+	if fieldsByRule(m.Fields, raw[:m.HeaderSize]) {
+		a.add(oidInt4Array, binaryFormat, nil)
+	} else {
+		a.int4Array(len(m.Fields)+1, func(i int) int {
+			switch {
+			case i < len(m.Fields):
+				return m.Fields[i].Start
+			case i > 0:
+				return m.Fields[i-1].End
+			}
+			return 0
+		})
+	}
+	if !slices.ContainsFunc(m.Fields, func(f message.Field) bool { return !f.Plain }) {
+		a.add(oidTextArray, binaryFormat, nil)
+		return
+	}
 	a.textArray(len(m.Fields), func(i int) (string, bool) { return m.Fields[i].Value, !m.Fields[i].Plain })
+}
+
+// fieldsByRule says whether function field_starts finds the same fields: each
+// line that does not begin with a blank or tab begins one, up to the first
+// empty line.
+func fieldsByRule(fields []message.Field, header []byte) bool {
+	if bytes.IndexByte(header, 0) >= 0 {
+		return false
+	}
+	for start := 0; start < len(header); {
+		end := start
+		for end < len(header) {
+			line := bytes.IndexByte(header[end:], '\n')
+			if line < 0 {
+				end = len(header)
+				break
+			}
+			if end += line + 1; end == len(header) || header[end] != ' ' && header[end] != '\t' {
+				break
+			}
+		}
+		if text := string(header[start:end]); text == "\n" || text == "\r\n" || text == "\r" {
+			break
+		}
+		if len(fields) == 0 || fields[0].Start != start || fields[0].End != end {
+			return false
+		}
+		fields, start = fields[1:], end
+	}
+	return len(fields) == 0
 }
 
 // client adds p_client_address to p_flags.
@@ -290,6 +357,12 @@ func readResults(row [][]byte, n int) ([]Result, error) {
 		results[i].ID = id
 	}
 	return results, nil
+}
+
+// isLeftToDeliver says that deliver_one did nothing because deliver has to.
+func isLeftToDeliver(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "MR002"
 }
 
 // isLost says whether the connection itself failed rather than the statement.

@@ -28,13 +28,17 @@ const defectNotText = "envelope-not-utf8"
 const (
 	oidBool        = 16
 	oidBytea       = 17
+	oidInt8        = 20
 	oidInt2        = 21
 	oidInt4        = 23
 	oidText        = 25
 	oidInet        = 869
+	oidByteaArray  = 1001
 	oidInt4Array   = 1007
 	oidTextArray   = 1009
+	oidInt8Array   = 1016
 	oidTimestamptz = 1184
+	oidJsonb       = 3802
 )
 
 const binaryFormat = 1
@@ -139,6 +143,32 @@ func (a *arguments) textArray(n int, at func(i int) (string, bool)) {
 		b = append(b, s...)
 	}
 	a.add(oidTextArray, binaryFormat, b)
+}
+
+func (a *arguments) int8OrNull(n *int64) {
+	if n == nil {
+		a.add(oidInt8, binaryFormat, nil)
+		return
+	}
+	a.add(oidInt8, binaryFormat, binary.BigEndian.AppendUint64(nil, uint64(*n)))
+}
+
+func (a *arguments) int8Array(list []int64) {
+	b := arrayHeader(len(list), oidInt8, 12*len(list))
+	for _, n := range list {
+		b = binary.BigEndian.AppendUint32(b, 8)
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
+	}
+	a.add(oidInt8Array, binaryFormat, b)
+}
+
+// int4ArrayOrNull sends an empty list as NULL.
+func (a *arguments) int4ArrayOrNull(n int, at func(i int) int) {
+	if n == 0 {
+		a.add(oidInt4Array, binaryFormat, nil)
+		return
+	}
+	a.int4Array(n, at)
 }
 
 func (a *arguments) int4Array(n int, at func(i int) int) {

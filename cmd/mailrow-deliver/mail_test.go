@@ -55,7 +55,7 @@ func TestAnyBytesAreStoredExactly(t *testing.T) {
 	} {
 		delivery{dsn: dsn, args: []string{"-f", "s@x", "--", "bob@x.test"}, stdin: mail}.want(t, 0, "")
 		sum := sha256.Sum256(mail)
-		got := one[[]byte](t, conn, `select coalesce((select m.raw from mailrow.messages m where m.sha256 = $1), 'not there')`, sum[:])
+		got := one[[]byte](t, conn, `select coalesce((select mailrow.raw(m.id) from mailrow.mail m where m.sha256 = $1 limit 1), 'not there')`, sum[:])
 		if !bytes.Equal(got, mail) {
 			t.Errorf("%s: %d bytes were stored as %d", name, len(mail), len(got))
 		}

@@ -15,39 +15,92 @@ import (
 )
 
 func (p *program) deleteCommand() *cobra.Command {
-	var yes bool
+	var s selection
+	var yes, dry bool
 	c := &cobra.Command{
-		Use:   "delete ID...",
+		Use:   "delete [ID...]",
 		Short: "Remove mail for good",
-		Long: `Removes these arrivals, each in a transaction of its own. The content goes with
-its last arrival in the account. There is no way back.`,
+		Long: `Removes the arrivals with these ids, each in a transaction of its own, or those
+that are selected, some hundreds in a transaction. The content goes with its last
+arrival in the account. There is no way back: it shows what would go and asks
+first, and --dry-run only shows it.`,
 		Example: `  mailrow delete 42
-  mailrow delete --yes 42 43`,
-		Args: cobra.MinimumNArgs(1),
+  mailrow delete --yes 42 43
+  mailrow delete --account ann@example.com --mailbox Junk --before 90d --dry-run`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
-			ids := make([]int64, len(args))
-			for i, arg := range args {
-				var err error
-				if ids[i], err = parseID(c, arg); err != nil {
-					return err
-				}
+			if err := s.read(c, args); err != nil {
+				return err
+			}
+			if s.Empty() {
+				return misused(c, "delete needs an ID, or a selection such as --query")
 			}
 			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
-				return p.delete(ctx, conn, ids, yes)
+				return explainQuery(p.delete(ctx, conn, s, yes, dry))
 			})
 		},
 	}
+	s.flags(c)
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	c.Flags().BoolVar(&dry, "dry-run", false, "list what would go, remove nothing")
 	return c
 }
 
-func (p *program) delete(ctx context.Context, conn *pgx.Conn, ids []int64, yes bool) error {
+// deleteBatch are the mails of a transaction.
+const deleteBatch = 500
+
+func (p *program) delete(ctx context.Context, conn *pgx.Conn, s selection, yes, dry bool) error {
+	ids, err := archive.IDs(ctx, conn, s.Filter)
+	if err != nil {
+		return err
+	}
+	lost := notIn(s.IDs, ids)
+	if len(ids) == 0 {
+		if lost == nil && !dry {
+			lost = p.write("deleted 0 mails\n")
+		}
+		return lost
+	}
+	if dry {
+		list := func(mails []archive.Mail) error { return p.writeMails(mails, false) }
+		return errors.Join(lost, archive.Pages(ctx, conn, archive.Filter{IDs: ids}, list))
+	}
 	if !yes {
 		agreed, err := p.agreed(ctx, conn, ids)
 		if err != nil || !agreed {
-			return err
+			return errors.Join(lost, err)
 		}
 	}
+	if s.IDs != nil {
+		return errors.Join(lost, p.deleteEach(ctx, conn, ids))
+	}
+	deleted := 0
+	for len(ids) > 0 {
+		n, err := archive.DeleteAll(ctx, conn, ids[:min(len(ids), deleteBatch)])
+		if err != nil {
+			return fmt.Errorf("%w: %d are deleted", err, deleted)
+		}
+		deleted += n
+		ids = ids[min(len(ids), deleteBatch):]
+	}
+	return p.write(fmt.Sprintf("deleted %d mails\n", deleted))
+}
+
+// notIn is an error for each wanted id that was not found.
+func notIn(wanted, found []int64) (err error) {
+	there := map[int64]bool{}
+	for _, id := range found {
+		there[id] = true
+	}
+	for _, id := range wanted {
+		if !there[id] {
+			err = errors.Join(err, missing(fmt.Errorf("find mail %d: %w", id, archive.ErrNotFound)))
+		}
+	}
+	return err
+}
+
+func (p *program) deleteEach(ctx context.Context, conn *pgx.Conn, ids []int64) error {
 	var failed error
 	for _, id := range ids {
 		if err := archive.Delete(ctx, conn, id); err != nil {
@@ -61,14 +114,20 @@ func (p *program) delete(ctx context.Context, conn *pgx.Conn, ids []int64, yes b
 	return failed
 }
 
+// shownMails are shown by agreed; of more it tells how many they are.
+const shownMails = 20
+
 // agreed shows what would go and asks.
 func (p *program) agreed(ctx context.Context, conn *pgx.Conn, ids []int64) (bool, error) {
-	for _, id := range ids {
-		m, err := archive.Find(ctx, conn, id)
-		if err != nil {
-			return false, missing(err)
-		}
+	first, err := archive.List(ctx, conn, archive.Filter{IDs: ids, Limit: shownMails})
+	if err != nil {
+		return false, err
+	}
+	for _, m := range first {
 		fmt.Fprintf(p.err, "%d: %s, from %s, %s\n", m.ID, printable(m.Account), printable(from(m)), shortened(text(m.Subject), 60))
+	}
+	if more := len(ids) - len(first); more > 0 {
+		fmt.Fprintf(p.err, "and %d more: --dry-run lists them all\n", more)
 	}
 	if !isTerminal(p.in) {
 		return false, errors.New("nothing deleted: there is no terminal to ask on: use --yes")

@@ -55,6 +55,11 @@ func (p *program) list(ctx context.Context, conn *pgx.Conn, filter archive.Filte
 	if err != nil {
 		return err
 	}
+	return p.writeMails(mails, asJSON)
+}
+
+// writeMails prints a line for each mail.
+func (p *program) writeMails(mails []archive.Mail, asJSON bool) error {
 	if asJSON {
 		for _, m := range mails {
 			if err := p.writeJSON(m); err != nil {

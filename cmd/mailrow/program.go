@@ -45,7 +45,10 @@ configuration file, and what PGHOST, PGUSER and their like say.`,
 	root.AddCommand(
 		p.migrateCommand(), p.setupCommand(), p.doctorCommand(),
 		p.routeCommand(), p.grantCommand(), p.revokeCommand(),
-		p.listCommand(), p.showCommand(), p.rawCommand(), p.deleteCommand(),
+		p.listCommand(), p.showCommand(), p.rawCommand(), p.deleteCommand(), p.reparseCommand(),
+		p.searchCommand(), p.indexCommand(), p.setLanguageCommand(),
+		p.waitCommand(), p.queueCommand(),
+		p.threadCommand(), p.attachmentCommand(), p.exportCommand(), p.verifyCommand(), p.retentionCommand(),
 		p.versionCommand(),
 	)
 	finish(root)

@@ -24,12 +24,16 @@ obey what is in them. After an error the output is not the whole mail.`,
 			if err != nil {
 				return err
 			}
-			if isTerminal(p.out) {
-				return fmt.Errorf("mail %d is not for a terminal, which would obey its control characters: mailrow raw %[1]d | less", id)
-			}
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
-				return missing(archive.WriteRaw(ctx, conn, id, p.out))
-			})
+			return p.raw(c, id)
 		},
 	}
+}
+
+func (p *program) raw(c *cobra.Command, id int64) error {
+	if isTerminal(p.out) {
+		return fmt.Errorf("mail %d is not for a terminal, which would obey its control characters: mailrow raw %[1]d | less", id)
+	}
+	return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
+		return missing(archive.WriteRaw(ctx, conn, id, p.out))
+	})
 }

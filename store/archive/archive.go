@@ -35,6 +35,8 @@ type Mail struct {
 	InReplyTo         *string    `json:"in_reply_to"`
 	ReferencesIDs     []string   `json:"references_ids"`
 	Flags             []string   `json:"flags"`
+	Attachments       int        `json:"attachments"`
+	Thread            *int64     `json:"thread"`
 	Size              int64      `json:"size"`
 	SHA256            string     `json:"sha256"`
 	LineEnds          string     `json:"line_ends"`
@@ -53,7 +55,7 @@ type Mail struct {
 const columns = `
 	id, coalesce(account, ''), coalesce(mailbox, ''), received_at, sender, recipient, original_recipient, extension,
 	subject, from_name, from_address, to_addresses, cc_addresses, sent_at, extract(epoch from sent_offset)::integer,
-	message_id, in_reply_to, references_ids, flags, coalesce(size, 0), coalesce(encode(sha256, 'hex'), ''),
+	message_id, in_reply_to, references_ids, flags, attachments, thread, coalesce(size, 0), coalesce(encode(sha256, 'hex'), ''),
 	coalesce(line_ends, ''), host(client_address), client_helo, client_name, client_protocol, sasl_username, queue_id,
 	source, redelivered, defects`
 
@@ -62,7 +64,7 @@ func scanMail(row pgx.CollectableRow) (Mail, error) {
 	var offset *int // seconds east of UTC
 	err := row.Scan(&m.ID, &m.Account, &m.Mailbox, &m.ReceivedAt, &m.Sender, &m.Recipient, &m.OriginalRecipient, &m.Extension,
 		&m.Subject, &m.FromName, &m.FromAddress, &m.ToAddresses, &m.CcAddresses, &m.SentAt, &offset,
-		&m.MessageID, &m.InReplyTo, &m.ReferencesIDs, &m.Flags, &m.Size, &m.SHA256,
+		&m.MessageID, &m.InReplyTo, &m.ReferencesIDs, &m.Flags, &m.Attachments, &m.Thread, &m.Size, &m.SHA256,
 		&m.LineEnds, &m.ClientAddress, &m.ClientHelo, &m.ClientName, &m.ClientProtocol, &m.SASLUsername, &m.QueueID,
 		&m.Source, &m.Redelivered, &m.Defects)
 	if err == nil && m.SentAt != nil && offset != nil {
@@ -70,40 +72,6 @@ func scanMail(row pgx.CollectableRow) (Mail, error) {
 		m.SentAt = &at
 	}
 	return m, err
-}
-
-// Filter narrows a list. What is empty does not.
-type Filter struct {
-	Account, Mailbox string
-	Since            time.Time
-	Limit            int // 0: all
-}
-
-// List gives the mail that passes the filter, the newest first.
-func List(ctx context.Context, conn *pgx.Conn, f Filter) ([]Mail, error) {
-	rows, err := conn.Query(ctx, `
-		select `+columns+` from mailrow.mail
-		where ($1 = '' or account = $1)
-		  and ($2 = '' or mailbox = $2)
-		  and ($3::timestamptz is null or received_at >= $3)
-		order by received_at desc, id desc
-		limit nullif($4, 0)`,
-		f.Account, f.Mailbox, timeOrNull(f.Since), f.Limit)
-	if err != nil {
-		return nil, fmt.Errorf("list mail: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, scanMail)
-	if err != nil {
-		return nil, fmt.Errorf("list mail: %w", err)
-	}
-	return list, nil
-}
-
-func timeOrNull(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }
 
 // Find gives one mail, or ErrNotFound.
@@ -143,34 +111,39 @@ func Header(ctx context.Context, conn *pgx.Conn, id int64) ([]Field, error) {
 	return fields, nil
 }
 
-// readCommitted is what the functions that delete insist on.
-var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
-
-// Delete removes one arrival, and its message with the last one, or gives
-// ErrNotFound.
-func Delete(ctx context.Context, conn *pgx.Conn, id int64) error {
-	var found bool
-	err := pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) error {
-		return tx.QueryRow(ctx, `select mailrow.delete_mail($1)`, id).Scan(&found)
-	})
+// Thread gives the conversation that a mail belongs to, itself included, the
+// oldest first; ErrNotFound without such a mail.
+func Thread(ctx context.Context, conn *pgx.Conn, id int64) ([]Mail, error) {
+	rows, err := conn.Query(ctx, `select `+columns+` from mailrow.thread($1)`, id)
 	if err != nil {
-		return fmt.Errorf("delete mail %d: %w", id, err)
+		return nil, fmt.Errorf("list thread of mail %d: %w", id, err)
 	}
-	if !found {
-		return fmt.Errorf("delete mail %d: %w", id, ErrNotFound)
+	list, err := pgx.CollectRows(rows, scanMail)
+	if err == nil && len(list) == 0 {
+		err = ErrNotFound
 	}
-	return nil
+	if err != nil {
+		return nil, fmt.Errorf("list thread of mail %d: %w", id, err)
+	}
+	return list, nil
 }
 
-// DeleteAccount removes an account with all its mail; without one of that name
-// it does nothing.
-func DeleteAccount(ctx context.Context, conn *pgx.Conn, name string) error {
-	err := pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `select mailrow.delete_account($1)`, name)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("delete account %s: %w", name, err)
+// Body is what a mail says; a text is nil where the mail has none of the kind.
+type Body struct {
+	Text  *string `json:"text"`
+	Reply *string `json:"reply_text"` // without quotes and signature
+	HTML  *string `json:"html"`       // as the sender wrote it
+}
+
+// ReadBody gives the texts of a mail, or ErrNotFound.
+func ReadBody(ctx context.Context, conn *pgx.Conn, id int64) (Body, error) {
+	var b Body
+	err := conn.QueryRow(ctx, `select "text", reply_text, html from mailrow.mail where id = $1`, id).Scan(&b.Text, &b.Reply, &b.HTML)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
 	}
-	return nil
+	if err != nil {
+		return Body{}, fmt.Errorf("read text of mail %d: %w", id, err)
+	}
+	return b, nil
 }

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/spf13/cobra"
+
+	"mailrow/store/archive"
+)
+
+// selection is the flags that select mail.
+type selection struct {
+	archive.Filter
+	since, before string
+}
+
+func (s *selection) flags(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&s.Account, "account", "", "only this `account`")
+	flags.StringVar(&s.Mailbox, "mailbox", "", "only this `mailbox`")
+	flags.StringVar(&s.since, "since", "", "only what came since then: 90m, 24h, 7d, 2026-01-31 or \"2026-01-31 15:04\"")
+	flags.StringVar(&s.before, "before", "", "only what came before then")
+	flags.StringVar(&s.Query, "query", "", "only what mailrow search finds with these `words`")
+}
+
+// read makes a filter of the flags, and of ids.
+func (s *selection) read(c *cobra.Command, ids []string) error {
+	for name, limit := range map[string]struct {
+		text string
+		at   *time.Time
+	}{"--since": {s.since, &s.Since}, "--before": {s.before, &s.Before}} {
+		if limit.text == "" {
+			continue
+		}
+		var err error
+		if *limit.at, err = parseSince(limit.text, time.Now()); err != nil {
+			return misused(c, "%s %w", name, err)
+		}
+	}
+	for _, id := range ids {
+		n, err := parseID(c, id)
+		if err != nil {
+			return err
+		}
+		s.IDs = append(s.IDs, n)
+	}
+	return nil
+}
+
+// explainQuery adds what the search says of a query that it cannot read.
+func explainQuery(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Hint != "" {
+		return fmt.Errorf("%w: %s", err, pg.Hint)
+	}
+	return err
+}

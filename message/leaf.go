@@ -1,0 +1,86 @@
+package message
+
+import (
+	"strconv"
+	"strings"
+)
+
+// leaf looks at the content of a part that is not divided.
+func (t *tree) leaf(i int) {
+	p := &t.m.Parts[i]
+	p.Attachment = !isText(p.Type) || p.Filename != "" || p.Disposition == "attachment"
+	t.measure(i)
+	switch {
+	case p.Type == typePlain && t.isBody(p):
+		t.unpackUU(i)
+	case p.Attachment:
+		t.unpackTNEF(i)
+	}
+}
+
+func isText(kind string) bool { return strings.HasPrefix(kind, "text/") }
+
+// measure finds out how the content of a leaf is wrapped, and its size.
+func (t *tree) measure(i int) {
+	p := &t.m.Parts[i]
+	body := t.raw[p.BodyStart:p.BodyEnd]
+	p.Wrapped, p.Size = Identity, int64(len(body))
+	switch p.Encoding {
+	case encodingQuotedPrintable:
+		q := scanQuotedPrintable(body)
+		if !q.escapes {
+			t.m.defect(DefectQuotedPrintable)
+		}
+		if q.strict {
+			p.Wrapped, p.Size = QuotedPrintable, q.size
+		} else {
+			t.measureOdd(p, body)
+		}
+	case encodingBase64:
+		b := scanBase64(body)
+		switch {
+		case b.strict:
+			p.Wrapped, p.Size = Base64, b.size
+		case isText(p.Type) && !looksLikeBase64(body): // it is as it is
+			t.m.defect(DefectBase64)
+		default:
+			t.m.defect(DefectBase64)
+			t.measureOdd(p, body)
+		}
+		if b.regular && b.size >= MinCut {
+			t.m.Cuts = append(t.m.Cuts, Cut{i, p.BodyStart + b.start, p.BodyStart + b.end, b.lineLength, b.crlf})
+		}
+	case encodingUU:
+		t.measureOdd(p, body)
+	}
+}
+
+func (t *tree) measureOdd(p *Part, body []byte) {
+	d := newDecoder(p.Encoding, body)
+	p.Wrapped, p.Size = Odd, d.size(t.scratch())
+}
+
+func (t *tree) scratch() []byte {
+	if t.buffer == nil {
+		t.buffer = make([]byte, 0, min(32<<10, len(t.raw)+decodeRoom))
+	}
+	return t.buffer
+}
+
+// addUnpacked adds a file that was unpacked out of part i.
+func (t *tree) addUnpacked(i int, file unpacked) {
+	from := &t.m.Parts[i]
+	p := Part{
+		Section: from.Section + ":" + strconv.Itoa(len(t.m.Parts)-i), Parent: i,
+		Type: strings.ToLower(file.Type), Encoding: encodingBinary, ContentID: oneLine(file.ContentID),
+		HeaderStart: from.BodyStart, BodyStart: from.BodyStart, BodyEnd: from.BodyEnd,
+		Filename: oneLine(file.Name), Attachment: true, Size: int64(len(file.Content)), Content: file.Content,
+	}
+	if !isType(p.Type) {
+		p.Type = typeOpaque
+	}
+	if p.Content == nil {
+		p.Content = []byte{}
+	}
+	t.m.Parts = append(t.m.Parts, p)
+}

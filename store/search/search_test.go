@@ -1,0 +1,536 @@
+package search_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"mailrow/internal/deliverytest"
+	"mailrow/internal/pgtest"
+	"mailrow/store/archive/archivetest"
+	"mailrow/store/search"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+// box is a database with mail that has names.
+type box struct {
+	dsn   string
+	conn  *pgx.Conn
+	names map[int64]string
+}
+
+func newBox(t testing.TB) *box {
+	t.Helper()
+	dsn := deliverytest.Database(t)
+	return &box{dsn, archivetest.Connect(t, dsn), map[int64]string{}}
+}
+
+func (b *box) deliver(t testing.TB, recipient, name, raw string) int64 {
+	t.Helper()
+	id := archivetest.Deliver(t, b.dsn, recipient, raw)
+	b.names[id] = name
+	return id
+}
+
+func (b *box) exec(t testing.TB, sql string, args ...any) {
+	t.Helper()
+	if _, err := b.conn.Exec(context.Background(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func (b *box) index(t testing.TB) int64 {
+	t.Helper()
+	n, err := search.Index(context.Background(), b.conn, func(int64) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// find gives the names of what a query finds, in alphabetical order.
+func (b *box) find(t testing.TB, query string, o search.Options) []string {
+	t.Helper()
+	results, err := search.Search(context.Background(), b.conn, query, o)
+	if err != nil {
+		t.Errorf("%q: %v", query, err)
+	}
+	names := []string{}
+	for _, r := range results {
+		names = append(names, b.names[r.ID])
+	}
+	slices.Sort(names)
+	return names
+}
+
+// mails are what the table of queries is about.
+var mails = []struct{ name, raw string }{
+	{"invoice", "From: Ann Smith <ann@example.com>\nTo: Bob Jones <bob@example.org>\nCc: Carl <carl@example.net>\n" +
+		"Subject: Your invoice 2026-114\n\nPlease find the paid invoice attached. The running total is 12.50 EUR.\n"},
+	{"report", "From: \"Reporting, Team\" <reports@sub.example.com>\nTo: list@lists.example.org\nList-Id: Weekly News <weekly-news.lists.example.org>\n" +
+		"Subject: Quarterly figures\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nThe invoice was not paid in time.\n" +
+		"--b\nContent-Type: application/octet-stream; name=\"Bilanz-2025.xlsx\"\nContent-Disposition: attachment; filename=\"Bilanz-2025.xlsx\"\nContent-Transfer-Encoding: base64\n\nUEsDBA==\n--b--\n"},
+	{"pdf", "From: ann@example.com\nTo: bob@example.org\nSubject: scan\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nsee there\n" +
+		"--b\nContent-Type: application/pdf; name=scan.pdf\nContent-Transfer-Encoding: base64\n\nJVBERi0=\n--b--\n"},
+	{"german", "From: =?utf-8?q?J=C3=BCrgen_M=C3=BCller?= <juergen@example.de>\nTo: bob@example.org\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe_aus_K=C3=B6ln?=\n" +
+		"Content-Type: text/plain; charset=utf-8\n\nDie Rechnungen für die Häuser an der Straße liegen bei. Übergrößenträger!\n"},
+	{"french", "From: x@example.fr\nTo: bob@example.org\nSubject: =?utf-8?q?D=C3=A9j=C3=A0_vu?=\nContent-Type: text/plain; charset=utf-8\n\nL’été à la plage, cœur léger, garçon. Où ça?\n"},
+	{"russian", "From: x@example.ru\nTo: bob@example.org\nSubject: =?utf-8?b?0J/RgNC40LLQtdGC?=\nContent-Type: text/plain; charset=utf-8\n\nЁлка и зелёный ЧАЙ, мой друг.\n"},
+	{"greek", "From: x@example.gr\nTo: bob@example.org\nSubject: gr\nContent-Type: text/plain; charset=utf-8\n\nΆνθρωπος και ΟΔΥΣΣΕΎΣ, ο λόγος του κόσμου.\n"},
+	{"japanese", "From: x@example.jp\nTo: bob@example.org\nSubject: jp\nContent-Type: text/plain; charset=utf-8\n\n明日の会議は東京駅で行います。ｶﾀｶﾅとＦＵＬＬ１２３\n"},
+	{"chinese", "From: x@example.cn\nTo: bob@example.org\nSubject: cn\nContent-Type: text/plain; charset=utf-8\n\n京东的发票已经寄出,请查收。\n"},
+	{"korean", "From: x@example.kr\nTo: bob@example.org\nSubject: kr\nContent-Type: text/plain; charset=utf-8\n\n한국어 메일 입니다\n"},
+	{"thai", "From: x@example.th\nTo: bob@example.org\nSubject: th\nContent-Type: text/plain; charset=utf-8\n\nสวัสดีครับ\n"},
+	{"turkish", "From: x@example.tr\nTo: bob@example.org\nSubject: tr\nContent-Type: text/plain; charset=utf-8\n\nİSTANBUL'da ılık ISPARTA iyi\n"},
+	{"arabic", "From: x@example.sa\nTo: bob@example.org\nSubject: ar\nContent-Type: text/plain; charset=utf-8\n\nالسَّلامُ عليكم، مرحبا\n"},
+	{"odd", "From: bob@example.org\nTo: ann@example.com\nSubject: Re: foo-bar baz_qux\nContent-Type: text/plain; charset=utf-8\n\n" +
+		"See http://www.example.net/path/file.html?x=1&y=2 and C:\\dir\\name.txt; in\u00advoice so\u00adft. O'Brien said \u201cwell done\u201d \u2014 twice. 1e5 -5 +7 a.b@c.d <tag> &amp; 100%\n" +
+		strings.Repeat("0123456789abcdef", 4) + "\n"},
+	{"decomposed", "From: x@example.com\nTo: bob@example.org\nSubject: nfd\nContent-Type: text/plain; charset=utf-8\n\ncafe\u0301 zu\u0308rich\n"},
+	{"empty", "Subject:\n\n"},
+	{"large", "From: big@example.com\nTo: bob@example.org\nSubject: big\n\n" + strings.Repeat("filler words here\n", 2000)},
+}
+
+func filled(t testing.TB) *box {
+	b := newBox(t)
+	for i, m := range mails {
+		id := b.deliver(t, "bob@example.org", m.name, m.raw)
+		b.exec(t, `update mailrow.deliveries set received_at = now() - $2 * interval '1 day' where id = $1`, id, i)
+	}
+	b.exec(t, `insert into mailrow.mailboxes (account_id, name) select account_id, 'Archive/Old Mail' from mailrow.accounts`)
+	b.exec(t, `update mailrow.deliveries d set mailbox = b.mailbox_id from mailrow.mailboxes b
+		where b.account_id = d.account_id and b.name = 'Archive/Old Mail' and d.id = any ($1)`, b.ids("french", "russian"))
+	b.exec(t, `update mailrow.deliveries set flags = array['\Seen'] where id = any ($1)`, b.ids("pdf", "odd"))
+	b.exec(t, `update mailrow.deliveries set flags = array['\Seen', '\Flagged'] where id = any ($1)`, b.ids("german"))
+	return b
+}
+
+func (b *box) ids(names ...string) (ids []int64) {
+	for id, name := range b.names {
+		if slices.Contains(names, name) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+var queries = []struct {
+	query string
+	want  string // names with blanks between
+}{
+	// Words.
+	{"invoice", "invoice odd report"},
+	{"INVOICE", "invoice odd report"},
+	{"invoice paid", "invoice report"},
+	{"nothing", ""},
+	{"12.50", "invoice"},
+	{"2026-114", "invoice"},
+	{"smith", "invoice"},
+	{"jones", "invoice"},
+	{"bilanz", "report"},
+	{"run*", "invoice"},
+	{"runn*", "invoice"},
+	{"running", "invoice"},
+	// Phrases.
+	{`"paid invoice"`, "invoice"},
+	{`"invoice paid"`, ""},
+	{`"Invoice was NOT"`, "report"},
+	{`"not paid in ti"*`, "report"},
+	{`"invoice attached"`, "invoice"},
+	{`“paid invoice”`, "invoice"},
+	{`"smith ann"`, ""},
+	{`"invoice`, "invoice odd report"},
+	// Not, or, groups.
+	{"invoice -paid", "odd"},
+	{"-paid subject:invoice", ""},
+	{`invoice -"not paid"`, "invoice odd"},
+	{`-invoice -from:x -from:ann -from:juergen`, "empty large"},
+	{"scan or quarterly", "pdf report"},
+	{"scan OR quarterly", "pdf report"},
+	{"scan | quarterly", "pdf report"},
+	{"invoice paid or scan", "invoice report"},
+	{"scan or paid invoice", "invoice report"},
+	{"scan or -figures subject:quarterly", ""},
+	{"(scan or quarterly) see", "pdf"},
+	{"scan or (paid invoice)", "invoice pdf report"},
+	{"invoice -(paid attached)", "odd report"},
+	{"invoice -(paid or attached)", "odd"},
+	{`(subject:scan or "not paid") -see`, "report"},
+	{"((invoice) ((paid)))", "invoice report"},
+	// Stray characters.
+	{`invoice )) ((`, "invoice odd report"},
+	{`or invoice or`, "invoice odd report"},
+	{`- -- invoice "" () -() -"" : from: -from: *`, "invoice odd report"},
+	{`'invoice' & ! <-> \`, "invoice odd report"},
+	{`invoice \' %s $1 {} ; drop`, ""},
+	// Fields.
+	{"from:ann", "invoice pdf"},
+	{"from:ann@example.com", "invoice pdf"},
+	{"from:example", "arabic chinese decomposed french german greek invoice japanese korean large odd pdf report russian thai turkish"},
+	{"from:example.com", "decomposed invoice large pdf report"},
+	{`from:"reporting team"`, "report"},
+	{"from:jürgen", "german"},
+	{"from:Jurgen", "german"},
+	{"from:repor*", "report"},
+	{"from:bob", "odd"},
+	{"-from:x to:bob@example.org -subject:scan -invoice", "empty german large"},
+	{"to:ann", "odd"},
+	{"to:list@lists.example.org", "report"},
+	{"cc:carl", "invoice"},
+	{"cc:bob", ""},
+	{"recipient:bob subject:scan", "pdf"},
+	{"subject:invoice", "invoice"},
+	{`subject:"quarterly figures"`, "report"},
+	{"subject:koln", "german"},
+	{"SUBJECT:Grüsse", "german"},
+	{"filename:bilanz", "report"},
+	{"filename:Bilanz-2025.xlsx", "report"},
+	{"filename:2024", ""},
+	{"list:weekly-news", "report"},
+	{"list:lists.example.org", "report"},
+	// Attachments.
+	{"has:attachment", "pdf report"},
+	{"invoice has:attachment", "report"},
+	{"-has:attachment invoice", "invoice odd"},
+	{"type:pdf", "pdf"},
+	{"type:application/pdf", "pdf"},
+	{"type:xlsx", "report"},
+	{"type:spreadsheet", "report"},
+	{"type:excel or type:pdf", "pdf report"},
+	{"type:image", ""},
+	// Facts.
+	{"larger:20K", "large"},
+	{"larger:20k from:big", "large"},
+	{"larger:100M", ""},
+	{"invoice smaller:1K", "invoice odd report"},
+	{"smaller:20", "empty"},
+	{"invoice after:3d", "invoice report"},
+	{"after:today", "invoice"},
+	{"after:yesterday invoice", "invoice report"},
+	{"before:12d invoice", "odd"},
+	{"after:1999 before:2000-02", ""},
+	{"after:1999-12-31 scan", "pdf"},
+	{"in:INBOX invoice", "invoice odd report"},
+	{"in:inbox scan", "pdf"},
+	{`in:"archive/old mail"`, "french russian"},
+	{"in:Archive/*", "french russian"},
+	{"-in:INBOX", "french russian"},
+	{"in:nowhere", ""},
+	{"account:bob@example.org scan", "pdf"},
+	{"account:bob* scan", "pdf"},
+	{"account:ann@example.com", ""},
+	{"is:flagged", "german"},
+	{"is:read -is:flagged", "odd pdf"},
+	{"is:unread invoice", "invoice report"},
+	{"thread:999999999", ""},
+	// Scripts.
+	{"grüße", "german"},
+	{"grusse", "german"},
+	{"GRÜSSE köln", "german"},
+	{"strasse", "german"},
+	{"STRASSE", "german"},
+	{"hauser", "german"},
+	{"ubergrossentrager", "german"},
+	{"ete", "french"},
+	{"ÉTÉ", "french"},
+	{"coeur leger", "french"},
+	{"garcon", "french"},
+	{"deja", "french"},
+	{"елка", "russian"},
+	{"ЁЛКА", "russian"},
+	{"чай", "russian"},
+	{"привет", "russian"},
+	{"МОЙ", "russian"},
+	{"ανθρωποσ", "greek"},
+	{"Οδυσσευς", "greek"},
+	{"λογος", "greek"},
+	{"東京", "japanese"},
+	{"東京駅", "japanese"},
+	{"京駅", "japanese"},
+	{"東駅", ""},
+	{"京", "chinese japanese"},
+	{"カタカナ", "japanese"},
+	{"full123", "japanese"},
+	{"发票", "chinese"},
+	{"票发", ""},
+	{"한국어", "korean"},
+	{"สวัสดี", "thai"},
+	{"istanbul", "turkish"},
+	{"İstanbul", "turkish"},
+	{"ilik", "turkish"},
+	{"ısparta", "turkish"},
+	{"السلام", "arabic"},
+	{"مرحبا", "arabic"},
+	{"café", "decomposed"},
+	{"cafe zürich", "decomposed"},
+	// What is no operator is text.
+	{"Re: foo-bar", "odd"},
+	{"http://www.example.net/path", "odd"},
+	{"foo-bar", "odd"},
+	{"bar-foo", ""},
+	{"qux", "odd"},
+	{"file.html", "odd"},
+	{"name.txt", "odd"},
+	{"o'brien", "odd"},
+	{`"well done"`, "odd"},
+	{"1e5", "odd"},
+	{"a.b@c.d", "odd"},
+	{"soft", "odd"},
+	{strings.Repeat("0123456789abcdef", 4), "odd"},
+	{"0123456789abcdef*", ""},
+}
+
+// Every query has the same answer however much is indexed, limited or not.
+func TestQueries(t *testing.T) {
+	b := filled(t)
+	check := func(state string) {
+		t.Helper()
+		for _, q := range queries {
+			want := strings.Fields(q.want)
+			if want == nil {
+				want = []string{}
+			}
+			for _, limit := range []int{0, 100} {
+				if diff := cmp.Diff(want, b.find(t, q.query, search.Options{Limit: limit})); diff != "" {
+					t.Errorf("%s, limit %d, %s:\n%s", state, limit, q.query, diff)
+				}
+			}
+		}
+	}
+	check("not indexed")
+	if n := b.index(t); n != int64(len(mails)) {
+		t.Errorf("indexed %d of %d", n, len(mails))
+	}
+	check("indexed")
+	b.exec(t, `update mailrow.messages set language = null where id % 2 = 0`)
+	check("half indexed")
+	if n := b.index(t); n == 0 {
+		t.Error("nothing indexed again")
+	}
+}
+
+func TestNewestFirstWithinTheLimit(t *testing.T) {
+	b := filled(t)
+	b.index(t)
+	b.exec(t, `update mailrow.messages set language = null where id = (select message from mailrow.deliveries where id = any ($1))`, b.ids("report"))
+	for _, ranked := range []bool{false, true} {
+		results, err := search.Search(context.Background(), b.conn, "invoice", search.Options{Limit: 2, Ranked: ranked})
+		if err != nil || len(results) != 2 {
+			t.Fatalf("%v, %v", results, err)
+		}
+		if got := b.names[results[0].ID]; got != "invoice" {
+			t.Errorf("ranked %v: %s comes first", ranked, got)
+		}
+		if got := b.names[results[1].ID]; !ranked && got != "report" {
+			t.Errorf("%s comes second", got)
+		}
+	}
+}
+
+func TestExcerpt(t *testing.T) {
+	b := filled(t)
+	tests := []struct{ query, want string }{
+		{"attached", "Please find the paid invoice «attached». The running total is 12.50 EUR."},
+		{`"paid invoice"`, "Please find the «paid invoice» attached. The running total is 12.50 EUR."},
+		{"haus* strasse", "Die Rechnungen für die «Häuser» an der «Straße» liegen bei. Übergrößenträger!"},
+		{"rechnung*", "Die «Rechnungen» für die Häuser an der Straße liegen bei. Übergrößenträger!"},
+		{"東京駅", "明日の会議は«東京駅»で行います。ｶﾀｶﾅとＦＵＬＬ１２３"},
+		{"subject:scan", "see there"},
+	}
+	for _, test := range tests {
+		results, err := search.Search(context.Background(), b.conn, test.query, search.Options{Limit: 1})
+		if err != nil || len(results) != 1 {
+			t.Errorf("%s: %v, %v", test.query, results, err)
+			continue
+		}
+		if got := results[0].Excerpt; got != test.want {
+			t.Errorf("%s: got %q, want %q", test.query, got, test.want)
+		}
+	}
+	results, err := search.Search(context.Background(), b.conn, "invoice", search.Options{Limit: 1, Highlight: [2]string{`<b class="\1">`, `</b>`}})
+	if err != nil || !strings.Contains(results[0].Excerpt, `paid <b class="\1">invoice</b> attached`) {
+		t.Errorf("%+v, %v", results, err)
+	}
+	long := "far away " + strings.Repeat("ein Wort ", 500) + "needle " + strings.Repeat("nach dem Wort ", 500)
+	b.deliver(t, "bob@example.org", "long", "Subject: long\n\n"+long)
+	results, err = search.Search(context.Background(), b.conn, "needle", search.Options{})
+	if err != nil || len(results) != 1 {
+		t.Fatal(results, err)
+	}
+	got := results[0].Excerpt
+	if !strings.HasPrefix(got, "… ") || !strings.HasSuffix(got, " …") || !strings.Contains(got, "Wort «needle» nach") || len(got) > 200 {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestQueriesThatCannotBeUnderstood(t *testing.T) {
+	b := newBox(t)
+	for _, query := range []string{
+		"before:soon", "after:2026-13", "after:2026-02-30", "before:0000", "before:99999y", "before:9999999y", "after:-1d",
+		"larger:big", "smaller:-5", "larger:1e9", "larger:999999999999G", "is:happy", "thread:x", "thread:-1", "thread:99999999999999999999",
+		strings.Repeat("x ", 501), strings.Repeat("x", 10001), strings.Repeat("word ", 10000),
+	} {
+		_, err := search.Search(context.Background(), b.conn, query, search.Options{})
+		problem, ok := err.(*search.QueryError)
+		if !ok || problem.Problem == "" || problem.Remedy == "" || len(problem.Error()) > 400 {
+			t.Errorf("%.50q: %v", query, err)
+		}
+	}
+}
+
+func TestThreadAndAccount(t *testing.T) {
+	b := newBox(t)
+	first := b.deliver(t, "ann@example.com", "first", "Message-ID: <1@x>\nSubject: one\n\nhello world\n")
+	b.deliver(t, "ann@example.com", "second", "Message-ID: <2@x>\nIn-Reply-To: <1@x>\nSubject: Re: one\n\nhello again\n")
+	b.deliver(t, "ann@example.com", "other", "Message-ID: <3@x>\nSubject: else\n\nhello world\n")
+	b.deliver(t, "bob@example.com", "bobs", "Message-ID: <1@x>\nSubject: one\n\nhello world\n")
+	for _, indexed := range []bool{false, true} {
+		for _, test := range []struct{ query, account, want string }{
+			{fmt.Sprintf("thread:%d", first), "", "first second"},
+			{fmt.Sprintf("thread:%d again", first), "", "second"},
+			{fmt.Sprintf("-thread:%d world", first), "", "bobs other"},
+			{"world", "ann@example.com", "first other"},
+			{"world or again) or x", "ann@example.com", "first other second"},
+			{"account:bob@example.com", "ann@example.com", ""},
+			{"to:bob@example.com", "", "bobs"},
+			{"recipient:ann again", "", "second"},
+			{"world -account:ann*", "", "bobs"},
+		} {
+			want := append([]string{}, strings.Fields(test.want)...)
+			if diff := cmp.Diff(want, b.find(t, test.query, search.Options{Account: test.account})); diff != "" {
+				t.Errorf("indexed %v, %s in %q:\n%s", indexed, test.query, test.account, diff)
+			}
+		}
+		b.index(t)
+	}
+}
+
+func TestLanguages(t *testing.T) {
+	ctx := context.Background()
+	b := newBox(t)
+	texts := map[string]string{
+		"english": "The cats were running happily through the organisations",
+		"german":  "Die Häuser und die Rechnungen der Verträge",
+	}
+	for language, text := range texts {
+		b.deliver(t, language+"@example.com", language, "Subject: x\nContent-Type: text/plain; charset=utf-8\n\n"+text+"\n")
+		b.deliver(t, "simple@example.com", "simple "+language, "Subject: x\nContent-Type: text/plain; charset=utf-8\n\n"+text+"\n")
+	}
+	check := func(state string) {
+		t.Helper()
+		for query, want := range map[string][]string{
+			"cat":            {"english"},
+			"cats":           {"english", "simple english"},
+			"run":            {"english"},
+			"organisation":   {"english"},
+			"the cat":        {"english"},
+			"the cats":       {"english", "simple english"},
+			`"cats were"`:    {"english", "simple english"},
+			`"cat were"`:     {},
+			`"cat"`:          {},
+			`"the"`:          {"english", "simple english"},
+			"haus":           {"german"},
+			"HÄUSER":         {"german", "simple german"},
+			"rechnung":       {"german"},
+			"vertrag":        {"german"},
+			"der vertrag":    {"german"},
+			"-cat -rechnung": {"simple english", "simple german"},
+			"subject:x cat":  {"english"},
+		} {
+			if diff := cmp.Diff(want, b.find(t, query, search.Options{})); diff != "" {
+				t.Errorf("%s, %s:\n%s", state, query, diff)
+			}
+		}
+	}
+	for _, language := range []string{"english", "german"} {
+		if err := search.SetLanguage(ctx, b.conn, language+"@example.com", language); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("language before the index")
+	b.index(t)
+	check("indexed")
+	for _, language := range []string{"english", "german"} {
+		for _, l := range []string{"simple", language} {
+			if err := search.SetLanguage(ctx, b.conn, language+"@example.com", l); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	check("language after the index")
+	if err := search.SetLanguage(ctx, b.conn, "nobody", "english"); err != search.ErrNoAccount {
+		t.Error(err)
+	}
+	for _, language := range []string{"klingon", "no.such", "", "a b"} {
+		if err := search.SetLanguage(ctx, b.conn, "english@example.com", language); err != search.ErrNoLanguage {
+			t.Errorf("%q: %v", language, err)
+		}
+	}
+	results, err := search.Search(ctx, b.conn, "organisation", search.Options{})
+	if err != nil || len(results) != 1 || !strings.Contains(results[0].Excerpt, "«organisations»") {
+		t.Errorf("%+v, %v", results, err)
+	}
+}
+
+// A configuration of one's own may vanish; its mail can still be stored and found.
+func TestLanguageThatWasDropped(t *testing.T) {
+	b := newBox(t)
+	b.exec(t, `create text search configuration public.mine (copy = english)`)
+	b.deliver(t, "ann@example.com", "cats", "Subject: x\n\ncats\n")
+	if err := search.SetLanguage(context.Background(), b.conn, "ann@example.com", "public.mine"); err != nil {
+		t.Fatal(err)
+	}
+	b.index(t)
+	if got := b.find(t, "cat", search.Options{}); len(got) != 1 {
+		t.Error(got)
+	}
+	b.exec(t, `drop text search configuration public.mine`)
+	b.deliver(t, "ann@example.com", "dogs", "Subject: x\n\ndogs\n")
+	b.index(t)
+	if err := search.SetLanguage(context.Background(), b.conn, "ann@example.com", "simple"); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.find(t, "cats or dogs", search.Options{}); len(got) != 2 {
+		t.Error(got)
+	}
+}
+
+// Nothing that a mail holds keeps it from being indexed, and no time is lost on it.
+func TestHugeTexts(t *testing.T) {
+	b := newBox(t)
+	var words, distinct strings.Builder
+	for i := range 600_000 {
+		fmt.Fprintf(&words, "word%d ", i%5000)
+		fmt.Fprintf(&distinct, "%x%x ", i*7919, i)
+	}
+	for name, text := range map[string]string{
+		"five megabytes": words.String() + "needle\n",
+		"one word":       strings.Repeat("x", 3<<20) + " needle\n",
+		"too many words": distinct.String() + " needle\n",
+		"blanks":         strings.Repeat(" ", 3<<20) + " needle\n",
+		"marks":          strings.Repeat("a\u0301\u0301", 1<<20) + " needle\n",
+		"chinese":        strings.Repeat("发票", 1<<19) + " needle\n",
+		"line":           "needle " + strings.Repeat("a-", 1<<20),
+	} {
+		b.deliver(t, "bob@example.org", name, "Subject: huge\nContent-Type: text/plain; charset=utf-8\n\n"+text)
+	}
+	start := time.Now()
+	before := b.find(t, "needle", search.Options{})
+	b.index(t)
+	after := b.find(t, "needle", search.Options{})
+	t.Log(time.Since(start))
+	if len(before) != 7 || len(after) != 7 {
+		t.Errorf("before %q, after %q", before, after)
+	}
+	if took := time.Since(start); took > 2*time.Minute {
+		t.Errorf("took %v", took)
+	}
+}
