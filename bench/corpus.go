@@ -59,8 +59,6 @@ func (c *mailSet) sample(n int) [][]byte {
 	return mails[:min(n, len(mails))]
 }
 
-func (c *mailSet) bytes() int64 { return total(c.mails) }
-
 func total(mails [][]byte) (sum int64) {
 	for _, raw := range mails {
 		sum += int64(len(raw))

@@ -787,7 +787,7 @@ create type mailrow.search_window as (
 comment on type mailrow.search_window is 'The newest deliveries among those that a query is about.';
 
 create function mailrow.newest_window(p_node mailrow.search_node, p_deliveries integer, p_few boolean, p_accounts bigint[]) returns mailrow.search_window
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_bitmapscan = off as $$
 declare
     v_window mailrow.search_window;
     v_near   bigint[];
@@ -859,6 +859,7 @@ declare
     v_total      constant bigint := (select c.reltuples from pg_class c where c.oid = 'mailrow.deliveries'::regclass);
     v_deliveries bigint := greatest(400, 4 * p_limit);
     v_next       bigint;
+    v_found      integer;
     v_window     mailrow.search_window;
     v_hits       mailrow.search_hit[];
 begin
@@ -873,16 +874,33 @@ begin
             return v_hits;
         end if;
         -- As many as should do, if the older mail is like the newer; unless it takes
-        -- less to have the index find all that match. Of what it finds a condition may
-        -- leave little.
-        v_next := v_deliveries * greatest(5, ceil(2.0 * p_limit / coalesce(cardinality(v_hits), p_limit))::integer);
-        exit when v_deliveries >= 2000 and v_hits is null or v_next > case when p_node.rest is null then 20 else 200 end * cardinality(v_hits) * v_total / v_deliveries;
+        -- less to have the index find all that match, of which a condition may leave
+        -- little. Of one or two hits nothing can be told.
+        v_found := coalesce(cardinality(v_hits), 0);
+        v_next := v_deliveries * greatest(5, case when v_found >= 3 then ceil(2.0 * p_limit / v_found)::integer end);
+        exit when v_found = 0 and v_deliveries >= 2000
+            or (v_found >= 3 or v_deliveries >= 10000)
+               and v_next > case when p_node.rest is null then 20 else 200 end * v_found * v_total / v_deliveries;
         v_deliveries := v_next;
     end loop;
     return null;
 end $$;
 comment on function mailrow.find_newest is
     'The newest deliveries that match, found among the newest of all; NULL when there are not enough of them.';
+
+create function mailrow.find_without_words(p_node mailrow.search_node, p_conditions text, p_accounts bigint[], p_few boolean, p_limit integer)
+returns setof mailrow.search_hit
+-- A bitmap would be of all mail, in no order.
+language plpgsql stable rows 100 set search_path = pg_catalog, pg_temp set enable_bitmapscan = off as $$
+begin
+    return query execute case when p_limit is null or p_node.thread is not null
+        then 'select d.account_id, d.id, d.received_at ' || mailrow.search_from('any', null, p_conditions)
+             || coalesce(' order by 3 desc, 2 desc limit ' || p_limit, '')
+        else mailrow.newest_first('d.account_id, d.id, d.received_at', mailrow.search_from('any', null, p_conditions),
+                                  p_limit, p_few, p_accounts, p_node.places) end;
+end $$;
+comment on function mailrow.find_without_words is
+    'The deliveries that match a query that has no words for the index: in one thread, or from the newest on.';
 
 create function mailrow.find(p_node mailrow.search_node, p_accounts bigint[], p_limit integer) returns setof mailrow.search_hit
 language plpgsql stable rows 100 set search_path = pg_catalog, pg_temp
@@ -899,11 +917,7 @@ declare
     v_hits    mailrow.search_hit[];
 begin
     if p_node.thread is not null or v_words is null then
-        return query execute case when p_limit is null or p_node.thread is not null
-            then 'select d.account_id, d.id, d.received_at ' || mailrow.search_from('any', null, v_whole)
-                 || coalesce(' order by 3 desc, 2 desc limit ' || p_limit, '')
-            else mailrow.newest_first('d.account_id, d.id, d.received_at', mailrow.search_from('any', null, v_whole),
-                                      p_limit, v_few, p_accounts, p_node.places) end;
+        return query select * from mailrow.find_without_words(p_node, v_whole, p_accounts, v_few, p_limit);
         return;
     end if;
     if cardinality(p_accounts) <= 20 then
