@@ -43,8 +43,8 @@ end $$;
 comment on function mailrow.set_language is
     'Sets the text search configuration of an account, such as english or german, and reads the words of its mail again.';
 
--- Removing. Locks are taken in the order in which a delivery takes them: message,
--- blobs, thread.
+-- Removing. Locks are taken as a delivery does, messages before blobs and each in
+-- order; ids of a thread, which a delivery locks first, only where nobody has them.
 
 create function mailrow.drop_blobs(p_account bigint, p_sha256 bytea[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -62,54 +62,94 @@ begin
 end $$;
 comment on function mailrow.drop_blobs is 'Removes those of the contents that no message refers to.';
 
-create function mailrow.remove_message(p_account bigint, p_message bigint) returns void
+create function mailrow.remove_threads(p_account bigint, p_threads bigint[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_blobs  bytea[];
     v_thread bigint;
+    v_free   bigint;
 begin
-    delete from mailrow.messages m
-    where m.account_id = p_account and m.id = p_message
-      and not exists (select from mailrow.deliveries o
-                      where o.account_id = m.account_id and o.message = m.id)
-    returning m.blobs, m.thread into v_blobs, v_thread;
-    if not found then
-        return;
-    end if;
-    delete from mailrow.message_parts p where p.account_id = p_account and p.message = p_message;
-    delete from mailrow.message_addresses l where l.account_id = p_account and l.message = p_message;
-    perform mailrow.drop_blobs(p_account, v_blobs);
-    if not exists (select from mailrow.messages m where m.account_id = p_account and m.thread = v_thread) then
-        perform from mailrow.thread_ids t
-        where t.account_id = p_account and t.thread = v_thread order by t.id for update;
+    for v_thread in
+        select t from unnest(p_threads) t
+        where not exists (select from mailrow.messages m where m.account_id = p_account and m.thread = t) order by t
+    loop
+        -- A delivery that adds to the thread has locked one of its ids, and may be
+        -- waiting for a blob that we hold: then the thread stays.
+        select count(*) into v_free
+        from (select from mailrow.thread_ids t
+              where t.account_id = p_account and t.thread = v_thread for update skip locked) f;
         delete from mailrow.thread_ids t
         where t.account_id = p_account and t.thread = v_thread
+          and v_free = (select count(*) from mailrow.thread_ids o where o.account_id = p_account and o.thread = v_thread)
           and not exists (select from mailrow.messages m where m.account_id = p_account and m.thread = v_thread);
-    end if;
+    end loop;
 end $$;
-comment on function mailrow.remove_message is
-    'Removes a message that no delivery refers to any more, with all that belongs to it alone.';
+comment on function mailrow.remove_threads is
+    'Removes the ids of those threads that have no message any more.';
 
-create or replace function mailrow.delete_mail(p_id bigint) returns boolean
+create function mailrow.remove_messages(p_account bigint, p_messages bigint[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_delivery mailrow.deliveries;
+    v_gone    bigint[];
+    v_threads bigint[];
+    v_blobs   bytea[];
+begin
+    with gone as (
+        delete from mailrow.messages m
+        where m.account_id = p_account and m.id = any (p_messages)
+          and not exists (select from mailrow.deliveries o
+                          where o.account_id = m.account_id and o.message = m.id)
+        returning m.id, m.thread, m.blobs
+    )
+    select array_agg(g.id), array_agg(distinct g.thread),
+           (select array_agg(distinct s order by s) from gone b, unnest(b.blobs) s)
+    into v_gone, v_threads, v_blobs from gone g;
+    delete from mailrow.message_parts p where p.account_id = p_account and p.message = any (v_gone);
+    delete from mailrow.message_addresses l where l.account_id = p_account and l.message = any (v_gone);
+    perform mailrow.drop_blobs(p_account, v_blobs);
+    perform mailrow.remove_threads(p_account, v_threads);
+end $$;
+comment on function mailrow.remove_messages is
+    'Removes those of the messages that no delivery refers to any more, with all that belongs to them alone.';
+
+create function mailrow.delete_mails(ids bigint[]) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_account  bigint;
+    v_messages bigint[];
+    v_deleted  integer := 0;
+    v_of_one   integer;
 begin
     perform mailrow.insist_on_read_committed();
-    select * into v_delivery from mailrow.deliveries d where d.id = p_id;
-    if not found then
-        return false;
-    end if;
-    -- The lock on the message makes a simultaneous delivery of the same content wait or come first.
-    perform 1 from mailrow.messages m
-    where m.account_id = v_delivery.account_id and m.id = v_delivery.message for update;
-    delete from mailrow.deliveries d where d.account_id = v_delivery.account_id and d.id = p_id;
-    delete from mailrow.identities k
-    where k.account_id = v_delivery.account_id and k.mailbox = v_delivery.mailbox
-      and k.recipient = v_delivery.recipient and k.delivery = p_id;
-    perform mailrow.remove_message(v_delivery.account_id, v_delivery.message);
-    return true;
+    for v_account in select distinct d.account_id from mailrow.deliveries d where d.id = any (ids) order by 1 loop
+        v_messages := (select array_agg(distinct d.message order by d.message) from mailrow.deliveries d
+                       where d.account_id = v_account and d.id = any (ids));
+        -- The locks make a simultaneous delivery of the same content wait or come first.
+        perform from mailrow.messages m
+        where m.account_id = v_account and m.id = any (v_messages) order by m.id for update;
+        with gone as (
+            delete from mailrow.deliveries d where d.account_id = v_account and d.id = any (ids)
+            returning d.id, d.mailbox, d.recipient
+        ), identities as (
+            delete from mailrow.identities k using gone g
+            where k.account_id = v_account and k.mailbox = g.mailbox and k.recipient = g.recipient and k.delivery = g.id
+        ), claims as (
+            -- The others go when they are due, or with their ack().
+            delete from mailrow.claims l using mailrow.consumers c, gone g
+            where l.consumer_id = c.consumer_id and l.mail = g.id and l.account_id = v_account and l.state = 'dead'
+        )
+        select count(*) into v_of_one from gone;
+        perform mailrow.remove_messages(v_account, v_messages);
+        v_deleted := v_deleted + v_of_one;
+    end loop;
+    return v_deleted;
 end $$;
+comment on function mailrow.delete_mails is
+    'Removes arrivals, and each message with its attachments when its last arrival goes. Returns how many there were.';
+
+create or replace function mailrow.delete_mail(p_id bigint) returns boolean
+language sql set search_path = pg_catalog, pg_temp as $$
+    select mailrow.delete_mails(array[p_id]) = 1
+$$;
 comment on function mailrow.delete_mail is
     'Removes one arrival, and the message with its attachments when this was its last arrival. False when there is no such row.';
 
@@ -123,6 +163,7 @@ begin
     if not found then
         return false;
     end if;
+    delete from mailrow.claims l where l.account_id = v_account;
     delete from mailrow.identities k where k.account_id = v_account;
     delete from mailrow.deliveries d where d.account_id = v_account;
     delete from mailrow.messages m where m.account_id = v_account;

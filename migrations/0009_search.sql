@@ -888,15 +888,16 @@ end $$;
 comment on function mailrow.find_newest is
     'The newest deliveries that match, found among the newest of all; NULL when there are not enough of them.';
 
-create function mailrow.find_without_words(p_node mailrow.search_node, p_conditions text, p_accounts bigint[], p_few boolean, p_limit integer)
+create function mailrow.find_without_words(p_node mailrow.search_node, p_mine text, p_accounts bigint[], p_few boolean, p_limit integer)
 returns setof mailrow.search_hit
 -- A bitmap would be of all mail, in no order.
 language plpgsql stable rows 100 set search_path = pg_catalog, pg_temp set enable_bitmapscan = off as $$
 begin
     return query execute case when p_limit is null or p_node.thread is not null
-        then 'select d.account_id, d.id, d.received_at ' || mailrow.search_from('any', null, p_conditions)
+        then 'select d.account_id, d.id, d.received_at ' || mailrow.search_from('any', null, concat_ws(' and ', p_mine, p_node.whole))
              || coalesce(' order by 3 desc, 2 desc limit ' || p_limit, '')
-        else mailrow.newest_first('d.account_id, d.id, d.received_at', mailrow.search_from('any', null, p_conditions),
+        -- Whose the mailboxes are is asked of each, and of all deliveries where they are many.
+        else mailrow.newest_first('d.account_id, d.id, d.received_at', mailrow.search_from('any', null, coalesce(p_node.whole, 'true')),
                                   p_limit, p_few, p_accounts, p_node.places) end;
 end $$;
 comment on function mailrow.find_without_words is
@@ -912,12 +913,11 @@ declare
     v_few   constant boolean := mailrow.few_places(p_accounts, p_node.places);
     v_words text := p_node.words;
     v_rest  constant text := concat_ws(' and ', v_mine, p_node.rest);
-    v_whole constant text := concat_ws(' and ', v_mine, p_node.whole);
     v_waiting mailrow.search_hit[];
     v_hits    mailrow.search_hit[];
 begin
     if p_node.thread is not null or v_words is null then
-        return query select * from mailrow.find_without_words(p_node, v_whole, p_accounts, v_few, p_limit);
+        return query select * from mailrow.find_without_words(p_node, v_mine, p_accounts, v_few, p_limit);
         return;
     end if;
     if cardinality(p_accounts) <= 20 then
