@@ -78,7 +78,7 @@ func makeCorpus(n int) *mailSet {
 	return c
 }
 
-// makeMail makes a mail of size bytes: a header with what MTAs add, a body that
+// makeMail makes a mail of about size bytes: a header with what MTAs add, a body that
 // does not compress.
 func makeMail(numbers *rand.Rand, size int) []byte {
 	var b bytes.Buffer
@@ -92,12 +92,12 @@ func makeMail(numbers *rand.Rand, size int) []byte {
 		"MIME-Version: 1.0\nContent-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n\n",
 		numbers.Uint32(), numbers.Uint64())
 	var line [57]byte
-	for b.Len() < size {
+	for b.Len()+base64.StdEncoding.EncodedLen(len(line)) < size {
 		for i := range line {
 			line[i] = byte(numbers.Uint32())
 		}
 		b.WriteString(base64.StdEncoding.EncodeToString(line[:]))
 		b.WriteByte('\n')
 	}
-	return b.Bytes()[:max(size, 1)]
+	return b.Bytes()
 }

@@ -18,7 +18,8 @@ begin
     if v_messages is null then
         return 0;
     end if;
-    select a.language into v_language from mailrow.accounts a where a.account_id = v_account;
+    -- The lock makes set_language() wait, and then find what is indexed here.
+    select a.language into v_language from mailrow.accounts a where a.account_id = v_account for share;
     update mailrow.messages m set language = coalesce(v_language, 'simple')
     where m.account_id = v_account and m.id = any (v_messages);
     return cardinality(v_messages);

@@ -7,7 +7,7 @@
 
 grant usage on schema mailrow_delivery to mailrow_deliver;
 revoke all on all functions in schema mailrow_delivery from public;
-grant execute on function mailrow_delivery.deliver, mailrow_delivery.deliver_one to mailrow_deliver;
+grant execute on function mailrow_delivery.deliver, mailrow_delivery.deliver_one, mailrow_delivery.deliver_next to mailrow_deliver;
 
 grant usage on schema mailrow to mailrow_reader;
 revoke all on all functions in schema mailrow from public;

@@ -94,8 +94,10 @@ func worthAnotherTry(err error) bool {
 // Prepare readies the connection for many deliveries: the statement is parsed
 // once. Not for connections through a pooler in transaction mode.
 func (c *Conn) Prepare(ctx context.Context) error {
-	if _, err := c.pg.Prepare(ctx, deliverName, deliverSQL, nil); err != nil {
-		return fmt.Errorf("prepare delivery: %w", err)
+	for name, sql := range map[string]string{deliverName: deliverSQL, deliverNextName: deliverNextSQL} {
+		if _, err := c.pg.Prepare(ctx, name, sql, nil); err != nil {
+			return fmt.Errorf("prepare delivery: %w", err)
+		}
 	}
 	c.prepared = true
 	return nil

@@ -77,14 +77,16 @@ type Result struct {
 }
 
 const (
-	deliverName   = "mailrow_deliver"
-	deliverCount  = 59
-	deliverOneLen = 55
+	deliverName     = "mailrow_deliver"
+	deliverNextName = "mailrow_deliver_next"
+	deliverCount    = 59
+	deliverOneLen   = 55
 )
 
 var (
-	deliverSQL    = "select ids, outcomes from mailrow_delivery.deliver(" + placeholders(deliverCount) + ")"
-	deliverOneSQL = "select mailrow_delivery.deliver_one(" + placeholders(deliverOneLen) + ")"
+	deliverNextSQL = "select mailrow_delivery.deliver_next(" + placeholders(deliverOneLen) + ")"
+	deliverSQL     = "select ids, outcomes from mailrow_delivery.deliver(" + placeholders(deliverCount) + ")"
+	deliverOneSQL  = "select mailrow_delivery.deliver_one(" + placeholders(deliverOneLen) + ")"
 )
 
 // Deliver stores the mail for all its recipients in one transaction and gives
@@ -110,8 +112,7 @@ func isCollision(err error) bool {
 }
 
 func (c *Conn) deliver(ctx context.Context, d *Delivery) ([]Result, error) {
-	if !c.prepared && d.common() {
-		// On a fresh connection this spares the server half of its work.
+	if d.common() { // one statement instead of a dozen
 		result, err := c.deliverOne(ctx, d)
 		if (err != nil || result != nil) && !isLeftToDeliver(err) {
 			return result, err
@@ -154,7 +155,7 @@ func (c *Conn) deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 	return readResults(row, n)
 }
 
-// common says whether deliver_one may be all it takes.
+// common says whether deliver_one, or deliver_next, may be all it takes.
 func (d *Delivery) common() bool {
 	return len(d.Lookups) == 1 && d.Identity == nil && plain(d.Message) &&
 		(d.Mailbox == "" || d.Mailbox == "INBOX") && (!d.ExtensionMailbox || d.Lookups[0].Extension == "")
@@ -182,7 +183,13 @@ func (c *Conn) deliverOne(ctx context.Context, d *Delivery) ([]Result, error) {
 	args.envelopeDefects(d.Defects)
 	args.bytea(d.Raw)
 
-	row, err := oneRow(c.pg.ExecParams(ctx, deliverOneSQL, args.values, args.types, args.format, nil))
+	var r *pgconn.ResultReader
+	if c.prepared {
+		r = c.pg.ExecPrepared(ctx, deliverNextName, args.values, args.format, nil)
+	} else {
+		r = c.pg.ExecParams(ctx, deliverOneSQL, args.values, args.types, args.format, nil)
+	}
+	row, err := oneRow(r)
 	if err != nil {
 		return nil, fmt.Errorf("store message: %w", err)
 	}

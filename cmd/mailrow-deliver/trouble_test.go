@@ -122,7 +122,7 @@ func TestDatabaseSchemaDoesNotFit(t *testing.T) {
 	d.want(t, 75, "4.3.5 mailrow: database schema does not fit")
 	d.dsn = deliverytest.Database(t)
 	admin := connect(t, d.dsn)
-	exec1(t, admin, `drop function mailrow_delivery.deliver, mailrow_delivery.deliver_one`)
+	exec1(t, admin, `drop function mailrow_delivery.deliver, mailrow_delivery.deliver_one, mailrow_delivery.deliver_next`)
 	d.want(t, 75, "run mailrow migrate")
 	wantRows(t, d.dsn, 0)
 	d.dsn = cluster.DSN("postgres", "no_such_database")

@@ -165,7 +165,8 @@ func TestStrangerMayNothing(t *testing.T) {
 	}
 	refused(t, conn,
 		fmt.Sprintf("select mailrow.raw(%d)", d.alice),
-		"select mailrow_delivery.deliver_one(1"+strings.Repeat(", null", 39)+")",
+		"select mailrow_delivery.deliver_one(2"+strings.Repeat(", null", 54)+")",
+		"select mailrow_delivery.deliver_next(2"+strings.Repeat(", null", 54)+")",
 		"set role mailrow_deliver",
 	)
 	if _, err := archivetest.Store(pgtest.Shared(t).DSN(conn.Config().User, conn.Config().Database),
@@ -319,7 +320,8 @@ func TestReaderMayNotWrite(t *testing.T) {
 		"select mailrow.delete_account('alice@example.org')",
 		"select mailrow.grant_account(current_user, 'bob@example.org')",
 		"select mailrow.apply_grants(current_user)",
-		"select mailrow_delivery.deliver_one(1"+strings.Repeat(", null", 39)+")",
+		"select mailrow_delivery.deliver_one(2"+strings.Repeat(", null", 54)+")",
+		"select mailrow_delivery.deliver_next(2"+strings.Repeat(", null", 54)+")",
 		"create table mailrow.mine ()",
 		"set role mailrow_owner",
 		"alter table mailrow.messages disable row level security",

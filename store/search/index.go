@@ -24,8 +24,14 @@ var ErrNoLanguage = errors.New("there is no text search configuration")
 // Several may run at once; what one has in hand the others leave to it. After an
 // error, as when ctx ends, what was done stays done.
 func Index(ctx context.Context, conn *pgx.Conn, progress func(done int64)) (int64, error) {
+	return index(ctx, conn, 0, progress)
+}
+
+// index rests after each transaction for as many times as long as that took.
+func index(ctx context.Context, conn *pgx.Conn, rest int, progress func(done int64)) (int64, error) {
 	var done int64
 	for {
+		start := time.Now()
 		n, err := indexBatch(ctx, conn)
 		if err != nil {
 			return done, fmt.Errorf("index mail: %w", err)
@@ -35,6 +41,12 @@ func Index(ctx context.Context, conn *pgx.Conn, progress func(done int64)) (int6
 		}
 		done += n
 		progress(done)
+		if rest > 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Duration(rest) * time.Since(start)):
+			}
+		}
 	}
 }
 
@@ -50,6 +62,10 @@ func indexBatch(ctx context.Context, conn *pgx.Conn) (n int64, err error) {
 const (
 	shortPause = time.Second
 	longPause  = 10 * time.Second
+
+	// watchRest leaves most of a processor to the deliveries: searches are
+	// complete meanwhile, and a fifth of its time is hundreds of mails a second.
+	watchRest = 4
 )
 
 // Watch indexes whenever there is something to index, until ctx ends; then it
@@ -65,7 +81,7 @@ func Watch(ctx context.Context, connect func(context.Context) (*pgx.Conn, error)
 	var total int64
 	pause := shortPause
 	for {
-		n, err := Index(ctx, conn, func(done int64) { progress(total + done) })
+		n, err := index(ctx, conn, watchRest, func(done int64) { progress(total + done) })
 		total += n
 		switch {
 		case ctx.Err() != nil:

@@ -100,7 +100,7 @@ func (d *Doctor) deliverer(ctx context.Context, conn *pgx.Conn, config deliver.C
 		       coalesce(bool_and(has_schema_privilege(r.oid, p.pronamespace, 'usage')
 		           and has_function_privilege(r.oid, p.oid, 'execute')), false)
 		from pg_roles r
-		left join pg_proc p on p.proname in ('deliver', 'deliver_one')
+		left join pg_proc p on p.proname in ('deliver', 'deliver_one', 'deliver_next')
 		     and p.pronamespace = (select oid from pg_namespace where nspname = 'mailrow_delivery')
 		where r.rolname = $1`, role).Scan(&exists, &super, &may)
 	switch {
