@@ -1,5 +1,5 @@
 // Package queue hands mail to consumers, each at least once, and keeps account of
-// what became of it. The rules are in the database (migrations/0010_queue.sql):
+// what became of it. The rules are in the database (migrations/0012_queue.sql):
 // these are its functions for Go.
 package queue
 

@@ -176,7 +176,7 @@ comment on function mailrow.without_own is
 
 -- Who asks. Readers have no right to the tables on every version, so the functions
 -- that do the work run as mailrow_owner, and have to know who called. session_user
--- and the setting role do not tell it (0009_search.sql says why). What does is a row
+-- and the setting role do not tell it (0009_words.sql says why). What does is a row
 -- that only who has the role can read, or make.
 
 create table mailrow.queue_keys (
