@@ -17,6 +17,7 @@ import (
 	"mailrow/internal/mtatest"
 	"mailrow/internal/pgtest"
 	"mailrow/internal/scratch"
+	"mailrow/store/archive/archivetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
@@ -91,23 +92,36 @@ func TestSQLExamples(t *testing.T) {
 	}
 }
 
+// Each page has its own database, and its examples go in their order.
 func TestConsoleExamples(t *testing.T) {
-	dsn := demo(t)
-	dir := scratch.ForTest(t)
-	build := exec.Command("go", "build", "-o", dir, "mailrow/cmd/mailrow")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	for _, example := range blocks(t, "console", "sql.md", "security.md") {
-		for line := range strings.Lines(example.text) {
-			command, ok := strings.CutPrefix(line, "$ ")
-			if !ok {
-				continue
+	for _, page := range []string{"sql.md", "search.md", "queue.md", "care.md", "security.md"} {
+		dsn := demo(t)
+		dir := scratch.ForTest(t)
+		build := exec.Command("go", "build", "-o", dir, "mailrow/cmd/mailrow")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		for _, example := range blocks(t, "console", page) {
+			for line := range strings.Lines(example.text) {
+				command, ok := strings.CutPrefix(line, "$ ")
+				if !ok {
+					continue
+				}
+				cmd := exec.Command("/bin/sh", "-c", command)
+				cmd.Dir = dir
+				cmd.Env = append(os.Environ(), "DATABASE_URL="+dsn, "PATH="+dir+":"+os.Getenv("PATH"))
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Errorf("%s: %s%v: %s", example.file, command, err, out)
+				}
 			}
-			cmd := exec.Command("/bin/sh", "-c", command)
-			cmd.Env = append(os.Environ(), "DATABASE_URL="+dsn, "PATH="+dir+":"+os.Getenv("PATH"))
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%s: %s%v: %s", example.file, command, err, out)
+		}
+		if page != "search.md" && page != "care.md" {
+			continue // these have tests of their own, or no SQL
+		}
+		conn := archivetest.Connect(t, dsn)
+		for _, example := range blocks(t, "sql", page) {
+			if _, err := conn.PgConn().Exec(context.Background(), example.text).ReadAll(); err != nil {
+				t.Errorf("%s%v", example, err)
 			}
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mailrow/internal/needs"
-	"mailrow/internal/scratch"
 	"mailrow/store/archive/archivetest"
 	"mailrow/store/queue"
 )
@@ -119,28 +118,6 @@ func TestQueueExamples(t *testing.T) {
 		}
 		if strings.Contains(example.text, "claim('crm'") && len(results[0].Rows) == 0 {
 			t.Errorf("no mail: %s", example)
-		}
-	}
-}
-
-func TestQueueCommands(t *testing.T) {
-	dsn := demo(t)
-	dir := scratch.ForTest(t)
-	build := exec.Command("go", "build", "-o", dir, "mailrow/cmd/mailrow")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	for _, example := range blocks(t, "console", "queue.md") {
-		for line := range strings.Lines(example.text) {
-			command, ok := strings.CutPrefix(line, "$ ")
-			if !ok {
-				continue
-			}
-			cmd := exec.Command("/bin/sh", "-c", command)
-			cmd.Env = append(os.Environ(), "DATABASE_URL="+dsn, "PATH="+dir+":"+os.Getenv("PATH"))
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%s%v: %s", command, err, out)
-			}
 		}
 	}
 }
