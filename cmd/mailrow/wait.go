@@ -79,32 +79,33 @@ mailrow.search().`,
 func (p *program) showAwaited(ctx context.Context, conn *pgx.Conn, id int64, show awaited) error {
 	switch {
 	case show.link != nil:
-		text, html, err := archive.Text(ctx, conn, id)
+		body, err := archive.ReadBody(ctx, conn, id)
 		if err != nil {
 			return missing(err)
 		}
-		for _, link := range links(text, html) {
+		for _, link := range links(text(body.Text), text(body.HTML)) {
 			if show.link.MatchString(link) {
 				return p.write(printable(link) + "\n")
 			}
 		}
 		return fmt.Errorf("mail %d has no link that matches %s", id, show.link)
 	case show.what == "text" || show.what == "html":
-		text, html, err := archive.Text(ctx, conn, id)
+		body, err := archive.ReadBody(ctx, conn, id)
 		if err != nil {
 			return missing(err)
 		}
+		shown := text(body.Text)
 		if show.what == "html" {
-			text = html
+			shown = text(body.HTML)
 		}
 		if isTerminal(p.out) {
-			lines := strings.Split(text, "\n")
+			lines := strings.Split(shown, "\n")
 			for i := range lines {
 				lines[i] = printable(strings.ReplaceAll(lines[i], "\t", "    "))
 			}
-			text = strings.Join(lines, "\n")
+			shown = strings.Join(lines, "\n")
 		}
-		return p.write(text)
+		return p.write(shown)
 	case show.what == "raw":
 		if isTerminal(p.out) {
 			return fmt.Errorf("mail %d is not for a terminal, which would obey its control characters: mailrow raw %[1]d | less", id)
@@ -115,16 +116,15 @@ func (p *program) showAwaited(ctx context.Context, conn *pgx.Conn, id int64, sho
 		if err != nil {
 			return missing(err)
 		}
-		text, html, err := archive.Text(ctx, conn, id)
+		body, err := archive.ReadBody(ctx, conn, id)
 		if err != nil {
 			return missing(err)
 		}
 		return p.writeJSON(struct {
 			archive.Mail
-			Text  string   `json:"text"`
-			HTML  string   `json:"html"`
+			archive.Body
 			Links []string `json:"links"`
-		}{m, text, html, links(text, html)})
+		}{m, body, links(text(body.Text), text(body.HTML))})
 	}
 	return p.write(fmt.Sprintln(id))
 }
