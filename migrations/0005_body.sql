@@ -217,14 +217,17 @@ comment on function mailrow.read_ranges is
 
 create function mailrow.wrap_base64(p_content bytea, p_line_length integer, p_crlf integer) returns bytea
 language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp as $$
-    select convert_to(case
-        when p_line_length = 0 then translate(encode(p_content, 'base64'), E'\n', '')
-        when p_line_length = 76 and p_crlf = 0 then rtrim(encode(p_content, 'base64'), E'\n')
-        when p_line_length = 76 then replace(rtrim(encode(p_content, 'base64'), E'\n'), E'\n', E'\r\n')
-        else (select string_agg(translate(encode(substring(p_content from i for p_line_length / 4 * 3), 'base64'), E'\n', ''),
-                                case p_crlf when 1 then E'\r\n' else E'\n' end order by i)
-              from generate_series(1, length(p_content), p_line_length / 4 * 3) i)
-        end, 'UTF8')
+    -- encode() breaks lines at 76, also after the last when it is full. What takes a
+    -- text apart by characters (rtrim, translate) needs many times its size.
+    select case
+        when p_line_length = 0 then convert_to(replace(encode(p_content, 'base64'), E'\n', ''), 'UTF8')
+        when p_line_length = 76 and p_crlf = 0 then rtrim(convert_to(encode(p_content, 'base64'), 'UTF8'), '\x0a')
+        when p_line_length = 76 then rtrim(convert_to(replace(encode(p_content, 'base64'), E'\n', E'\r\n'), 'UTF8'), '\x0d0a')
+        else convert_to((
+            select string_agg(replace(encode(substring(p_content from i for p_line_length / 4 * 3), 'base64'), E'\n', ''),
+                              case p_crlf when 1 then E'\r\n' else E'\n' end order by i)
+            from generate_series(1, length(p_content), p_line_length / 4 * 3) i), 'UTF8')
+        end
 $$;
 comment on function mailrow.wrap_base64 is
     'Base64 in lines of that length (a multiple of 4; 0: one line), without a line end after the last.';
