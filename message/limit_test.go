@@ -24,7 +24,9 @@ func TestBodyLimits(t *testing.T) {
 	}{
 		{"parts", "Content-Type: multipart/mixed; boundary=x\n\n" + strings.Repeat(part, MaxParts+5) + "--x--\n", DefectTooManyParts, MaxParts,
 			func(m *Message) bool { p := m.Parts[MaxParts-1]; return p.Type == typeOpaque && p.Size > 6*5 }},
-		{"messages", "Content-Type: message/rfc822\n\n" + strings.Repeat("Content-Type: message/rfc822\n\n", 150), DefectTooDeep, MaxDepth, nil},
+		{"messages", "Content-Type: message/rfc822\n\n" + strings.Repeat("Content-Type: message/rfc822\n\n", 150), DefectTooDeep, MaxDepth, func(m *Message) bool {
+			return m.Parts[maxNestedFiles-1].Attachment && !m.Parts[maxNestedFiles].Attachment
+		}},
 		{"multiparts", deep, DefectTooDeep, MaxDepth, func(m *Message) bool { return m.Parts[MaxDepth-1].Type == "multipart/mixed" }},
 		{"files", "\n" + files, DefectTooManyParts, MaxParts - 1, nil},
 		{"files before parts", "Content-Type: multipart/mixed; boundary=x\n\n--x\n\n" + files + part + part, DefectTooManyParts, MaxParts, nil},

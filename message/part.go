@@ -55,7 +55,8 @@ type Part struct {
 	Size int64 // bytes of the content, transfer encoding undone
 
 	// Attachment says that this is a file to a reader: a leaf, or an embedded
-	// message, that is named, of disposition attachment, or no text. The
+	// message (not one within ten others), that is named, of disposition
+	// attachment, or no text. The
 	// named text that is a whole mail is an attachment and the mail's text.
 	Attachment bool
 

@@ -365,7 +365,20 @@ func (t *tree) finish(i int) {
 		return
 	}
 	p.Wrapped, p.Size = Identity, int64(p.BodyEnd-p.BodyStart)
-	p.Attachment = strings.HasPrefix(p.Type, "message/")
+	p.Attachment = strings.HasPrefix(p.Type, "message/") && t.messagesAround(i) < maxNestedFiles
+}
+
+// maxNestedFiles bounds how often the same bytes are an attachment: once with
+// each message around them.
+const maxNestedFiles = 10
+
+func (t *tree) messagesAround(i int) (n int) {
+	for i = t.m.Parts[i].Parent; i >= 0; i = t.m.Parts[i].Parent {
+		if strings.HasPrefix(t.m.Parts[i].Type, "message/") {
+			n++
+		}
+	}
+	return n
 }
 
 // leave forgets the boundary of a multipart that has ended.

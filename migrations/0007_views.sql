@@ -95,10 +95,10 @@ language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
     -- The last step of a path, without what a file system, a shell or a reader's eye
     -- would take for something else: control characters, invisible ones and those
     -- that turn the direction of writing.
-    name as (select btrim(regexp_replace(regexp_replace(regexp_replace(coalesce(p_filename, ''),
+    name as (select regexp_replace(btrim(regexp_replace(regexp_replace(regexp_replace(coalesce(p_filename, ''),
                  '^.*[/\\]', ''),
-                 '[\u0001-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]', '', 'g'),
-                 '[<>:"|?*\u0020\u00a0\u3000]+', ' ', 'g'), ' .') as n),
+                 '[\u0001-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]', '', 'g'),
+                 '[<>:"|?*\u0020\u00a0\u3000]+', ' ', 'g'), ' .'), '^[-. ]+', '') as n),
     halves as (select regexp_replace(n, '\.[^.]{1,16}$', '') as stem, coalesce(substring(n from '\.[^.]{1,16}$'), '') as ending from name)
     select case
         when stem = '' and ending = '' then
@@ -110,7 +110,7 @@ language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
                 else '.bin' end
         else
             -- Names of devices under Windows, whatever their ending.
-            case when stem ~* '^(con|prn|aux|nul|com[0-9]|lpt[0-9])$' then '_' else '' end
+            case when stem ~* '^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9\u00b9\u00b2\u00b3]) *(\.|$)' then '_' else '' end
             -- At most 255 bytes.
             || left(stem, case octet_length(stem) when length(stem) then 180 else 40 end) || ending
         end

@@ -372,11 +372,17 @@ declare
     v_parts    constant text[] := regexp_match(p_term, '^([A-Za-z]+):(.*)$');
     v_operator constant text := lower(v_parts[1]);
     v_value    constant text := btrim(replace(v_parts[2], '"', ' '));
+    v_of_field  constant boolean := v_operator in ('from', 'to', 'cc', 'subject', 'filename', 'list', 'recipient');
+    v_of_fact   constant boolean := v_operator in ('in', 'account', 'thread', 'before', 'after', 'larger', 'smaller', 'is', 'type', 'has');
 begin
-    if v_operator in ('from', 'to', 'cc', 'subject', 'filename', 'list', 'recipient') then
+    -- To leave it out would find more than was meant, and delete --query that.
+    if (v_of_field or v_of_fact) and v_value = '' then
+        perform mailrow.refuse(format('%s: has no value', v_operator), 'Write it without a blank: subject:invoice.');
+    end if;
+    if v_of_field then
         return mailrow.field_node(v_operator, v_value, p_languages, p_accounts);
-    elsif v_operator in ('in', 'account', 'thread', 'before', 'after', 'larger', 'smaller', 'is', 'type', 'has') then
-        return case when v_value <> '' then mailrow.fact_node(v_operator, v_value, p_accounts) end;
+    elsif v_of_fact then
+        return mailrow.fact_node(v_operator, v_value, p_accounts);
     end if;
     return mailrow.text_node(btrim(replace(p_term, '"', ' ')), p_term like '"%', p_languages);
 end $$;

@@ -356,6 +356,9 @@ begin
     if p_max_rows < 0 then
         perform mailrow.refuse(format('%s rows cannot be found', p_max_rows), 'max_rows is 0 or more; NULL for all.');
     end if;
+    if btrim(p_query) <> '' and v_node.whole is null then
+        perform mailrow.refuse('the query says nothing', 'Write a word, or an operator with its value.');
+    end if;
     return query
         with found as materialized (
             select f.account_id, f.id, f.received_at,

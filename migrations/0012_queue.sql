@@ -774,6 +774,9 @@ declare
     v_id    bigint;
 begin
     perform mailrow.insist_on_read_committed('a mail can be waited for');
+    if btrim(coalesce($1, '')) = '' or $2 is null or $3 is null then
+        perform mailrow.refuse('wait_for() needs a filter, a timeout and a time', 'For example: wait_for(''to:bob@example.com subject:welcome'', ''30 seconds'').');
+    end if;
     loop
         -- The newest match, so that an older one hides none.
         select s.id into v_id from mailrow.search($1, 1) s where s.received_at >= v_since;

@@ -24,8 +24,8 @@ func (p *program) command() *cobra.Command {
 		Use:   "mailrow",
 		Short: "Mail in, rows out: the operator's program",
 		Long: `Mailrow stores mail in PostgreSQL. Postfix or Exim run mailrow-deliver for
-each mail; users query the views mailrow.mail and mailrow.headers with SQL.
-This program prepares, shows and examines all that.
+each mail; users query views such as mailrow.mail and mailrow.attachments with
+SQL. This program prepares, shows, searches, keeps and examines all that.
 
 The database is, in this order: --database, DATABASE_URL, "database" in the
 configuration file, and what PGHOST, PGUSER and their like say.`,

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -28,6 +29,9 @@ func (s *selection) flags(c *cobra.Command) {
 
 // read makes a filter of the flags, and of ids.
 func (s *selection) read(c *cobra.Command, ids []string) error {
+	if c.Flags().Changed("query") && strings.TrimSpace(s.Query) == "" {
+		return misused(c, "--query is empty, which would select all mail")
+	}
 	for name, limit := range map[string]struct {
 		text string
 		at   *time.Time

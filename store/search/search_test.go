@@ -168,7 +168,7 @@ var queries = []struct {
 	// Stray characters.
 	{`invoice )) ((`, "invoice odd report"},
 	{`or invoice or`, "invoice odd report"},
-	{`- -- invoice "" () -() -"" : from: -from: *`, "invoice odd report"},
+	{`- -- invoice "" () -() -"" : *`, "invoice odd report"},
 	{`'invoice' & ! <-> \`, "invoice odd report"},
 	{`invoice \' %s $1 {} ; drop`, ""},
 	// Fields.
