@@ -375,6 +375,7 @@ func TestQueriesThatCannotBeUnderstood(t *testing.T) {
 	b := newBox(t)
 	for _, query := range []string{
 		"before:soon", "after:2026-13", "after:2026-02-30", "before:0000", "before:99999y", "before:9999999y", "after:-1d",
+		"subject:", "from: bob", "in:inbox account:", "()", "-", "%", `""`, "- - ()",
 		"larger:big", "smaller:-5", "larger:1e9", "larger:999999999999G", "is:happy", "thread:x", "thread:-1", "thread:99999999999999999999",
 		strings.Repeat("x ", 501), strings.Repeat("x", 10001), strings.Repeat("word ", 10000),
 	} {
