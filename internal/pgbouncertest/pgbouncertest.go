@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -111,7 +112,9 @@ func (p *PgBouncer) waitUp(t testing.TB) {
 	t.Helper()
 	socket := p.path(fmt.Sprintf(".s.PGSQL.%d", port))
 	for deadline := time.Now().Add(startTimeout); ; {
-		if _, err := os.Stat(socket); err == nil {
+		// The socket is there a moment before anybody listens on it.
+		if conn, err := net.Dial("unix", socket); err == nil {
+			conn.Close()
 			return
 		}
 		if !p.process.Running() || time.Now().After(deadline) {
