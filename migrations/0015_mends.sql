@@ -436,3 +436,10 @@ begin
 end $$;
 comment on function mailrow.delete_account is
     'Removes an account with all its mail, while deliveries wait: take most of it with delete_mails() before. False when there is none of that name.';
+
+comment on column mailrow.queue_status.consumer is 'Name of the consumer.';
+comment on column mailrow.queue_status.owner is 'Role that it belongs to; names are the role''s own.';
+comment on column mailrow.queue_status.account is 'The only account that it gets mail of; NULL for all that the role may read.';
+comment on column mailrow.queue_status.mailbox is 'The only mailbox that it gets mail of; NULL for all.';
+comment on column mailrow.dead_letters.consumer is 'Name of the consumer that gave up.';
+comment on column mailrow.dead_letters.owner is 'Role that the consumer belongs to.';
