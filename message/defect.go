@@ -45,6 +45,7 @@ const (
 // What can be wrong with the structure of the body.
 const (
 	DefectBoundaryMissing      Defect = "boundary-missing"            // a multipart does not tell its boundary: it was guessed, or all is text
+	DefectBoundaryWrong        Defect = "boundary-wrong"              // the boundary of a multipart does not appear, and another plainly does
 	DefectBoundaryUnused       Defect = "boundary-never-appears"      // a multipart without a single part: all of it is text
 	DefectBoundaryDoubled      Defect = "boundary-doubled"            // twice in a row: it counts once
 	DefectUnterminated         Defect = "multipart-unterminated"      // no close delimiter

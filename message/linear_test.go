@@ -33,6 +33,8 @@ var hostile = map[string]func(size int) []byte{
 	"other boundaries":     body("multipart/mixed; boundary=x", "--\n--xy\n--\n"),
 	"dashes":               body("multipart/mixed; boundary=x", "-"),
 	"no boundary":          body("multipart/mixed", "--x y\n--a\n--b"),
+	"boundary wrong":       body("multipart/mixed; boundary=x", "--y\nContent-Type: multipart/mixed; boundary=z\n\n--w\n"),
+	"boundaries wrong":     body("multipart/mixed; boundary=x", "--x\nContent-Type: multipart/mixed; boundary=y\n\n--z w\nContent-ID: <a>\n\n--z w--\n"),
 	"parts no boundary":    body("multipart/mixed; boundary=x", "--x\nContent-Type: multipart/mixed\n\n--y\n"),
 	"messages":             body("message/rfc822", "Content-Type: message/rfc822\n\n"),
 	"part fields":          body("multipart/mixed; boundary=x", "--x\nContent-Type: x\nContent-ID: <\n"),

@@ -25,7 +25,8 @@ var pythonRules = []otherwise{
 		mails: "torture/phpmime-mails_m0028.eml torture/stalwart-thirdparty_002.eml"},
 	{most: 1, reason: "what a list writes below base64 is no base64", fields: "text", mails: "spamassassin/spam-2/01072.ac604802c74de2ebc445efc827299b96"},
 	{most: 1, reason: "blanks behind the name of a transfer encoding do not count", fields: "attachment", mails: "torture/mime4j-mimetools-testmsgs_twopart.eml"},
-	{most: 70, reason: "a multipart without a part is text, which a person may read", fields: "leaves type text message", is: with(DefectBoundaryUnused, DefectBoundaryMissing)},
+	{most: 62, reason: "a multipart without a part is text, which a person may read", fields: "leaves type text message", is: with(DefectBoundaryUnused, DefectBoundaryMissing)},
+	{most: 4, reason: "where the declared boundary does not appear, another that plainly is one counts", is: with(DefectBoundaryWrong)},
 	{most: 10, reason: "parts of an encoded message have no place in the mail's bytes", fields: "leaves text message", is: with(DefectMessageEncoded)},
 	{most: 13, reason: "a header goes on after a line that is no field, if fields follow",
 		is: func(d difference) bool {

@@ -103,15 +103,7 @@ func (t *tree) nextDelimiter() (delimiter, bool) {
 	if len(t.frames) == 0 {
 		return delimiter{}, false
 	}
-	needle := []byte{t.eol, '-', '-'}
-	for pos := t.pos; pos < len(t.raw); {
-		if !isBoundary(t.raw[pos:]) {
-			i := bytes.Index(t.raw[pos:], needle)
-			if i < 0 {
-				break
-			}
-			pos += i + 1
-		}
+	for pos := t.nextDashes(t.pos); pos < len(t.raw); pos = t.nextDashes(pos) {
 		line, next := t.line(pos)
 		if frame, closes := t.match(line); frame >= 0 {
 			return delimiter{pos, next, frame, closes}, true
@@ -257,11 +249,7 @@ func (t *tree) multipart(h entityHeader, prefix string) {
 	if !t.mayDivide(&t.m.Parts[i]) {
 		return
 	}
-	boundary := h.boundary
-	if boundary == "" {
-		t.m.defect(DefectBoundaryMissing)
-		boundary = t.guessBoundary()
-	}
+	boundary := t.boundary(h.boundary)
 	if h.start != "" {
 		if t.starts == nil {
 			t.starts = map[int]string{}
@@ -276,39 +264,6 @@ func (t *tree) multipart(h entityHeader, prefix string) {
 		t.inner[boundary] = len(t.frames)
 	}
 	t.frames = append(t.frames, f)
-}
-
-// guessBoundary looks for the boundary of a multipart that does not tell it:
-// the first line that begins with "--" and comes again, or comes again with
-// "--" behind it. It is "" when there is none before the boundary of a
-// multipart around this one.
-func (t *tree) guessBoundary() string {
-	const most = 16 // candidates
-	seen := make([]string, 0, most)
-	for pos := t.pos; pos < len(t.raw) && t.guessable > 0; {
-		line, next := t.line(pos)
-		t.guessable -= next - pos
-		pos = next
-		if !isBoundary(line) {
-			continue
-		}
-		if t.isDelimiter(line) {
-			break
-		}
-		text := string(bytes.TrimRight(line[2:], " \t"))
-		if strings.Trim(text, "-") == "" || len(text) > 200 || strings.ContainsAny(text, " \t") {
-			continue
-		}
-		for _, s := range seen {
-			if text == s || text == s+"--" {
-				return s
-			}
-		}
-		if len(seen) < most {
-			seen = append(seen, text)
-		}
-	}
-	return ""
 }
 
 // end ends the open parts from level on, before the line at offset at.
