@@ -56,7 +56,7 @@ const (
 	DefectTooDeep              Defect = "nested-too-deep"             // parts at MaxDepth are not divided
 	DefectTooManyParts         Defect = "too-many-parts"              // more than MaxParts
 	DefectMultipartEncoded     Defect = "multipart-encoded"           // its transfer encoding is ignored (RFC 2045 6.4)
-	DefectMessageEncoded       Defect = "message-encoded"             // an embedded message in base64 or quoted-printable is not divided
+	DefectMessageEncoded       Defect = "message-encoded"             // an embedded message in base64 or quoted-printable
 	DefectContentType          Defect = "content-type-not-understood" // read as text/plain (RFC 2045 5.2)
 	DefectDuplicateContentType Defect = "duplicate-content-type"      // the first one that is understood is kept
 	DefectParameter            Defect = "parameter-malformed"         // a parameter of a part that had to be guessed or skipped

@@ -13,6 +13,8 @@ func (t *tree) leaf(i int) {
 	switch {
 	case p.Type == typePlain && t.isBody(p):
 		t.unpackUU(i)
+	case (p.Type == typeMessage || p.Type == typeGlobal) && isEncoded(p.Encoding):
+		t.unpackMessage(i)
 	case p.Attachment:
 		t.unpackTNEF(i)
 	}
@@ -69,16 +71,22 @@ func (t *tree) scratch() []byte {
 
 // addUnpacked adds a file that was unpacked out of part i.
 func (t *tree) addUnpacked(i int, file unpacked) {
-	from := &t.m.Parts[i]
 	p := Part{
-		Section: from.Section + ":" + strconv.Itoa(len(t.m.Parts)-i), Parent: i,
-		Type: strings.ToLower(file.Type), Encoding: encodingBinary, ContentID: oneLine(file.ContentID),
-		HeaderStart: from.BodyStart, BodyStart: from.BodyStart, BodyEnd: from.BodyEnd,
-		Filename: oneLine(file.Name), Attachment: true, Size: int64(len(file.Content)), Content: file.Content,
+		Type: strings.ToLower(file.Type), ContentID: oneLine(file.ContentID),
+		Filename: oneLine(file.Name), Attachment: true, Content: file.Content,
 	}
 	if !isType(p.Type) {
 		p.Type = typeOpaque
 	}
+	t.addContent(i, p)
+}
+
+// addContent adds a part whose content was in part i and is nowhere else.
+func (t *tree) addContent(i int, p Part) {
+	from := &t.m.Parts[i]
+	p.Section, p.Parent = from.Section+":"+strconv.Itoa(len(t.m.Parts)-i), i
+	p.HeaderStart, p.BodyStart, p.BodyEnd = from.BodyStart, from.BodyStart, from.BodyEnd
+	p.Encoding, p.Wrapped, p.Size = encodingBinary, Odd, int64(len(p.Content))
 	if p.Content == nil {
 		p.Content = []byte{}
 	}

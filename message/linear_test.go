@@ -37,6 +37,8 @@ var hostile = map[string]func(size int) []byte{
 	"boundaries wrong":     body("multipart/mixed; boundary=x", "--x\nContent-Type: multipart/mixed; boundary=y\n\n--z w\nContent-ID: <a>\n\n--z w--\n"),
 	"parts no boundary":    body("multipart/mixed; boundary=x", "--x\nContent-Type: multipart/mixed\n\n--y\n"),
 	"messages":             body("message/rfc822", "Content-Type: message/rfc822\n\n"),
+	"messages in base64":   body("multipart/mixed; boundary=x", "--x\nContent-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nQTogYgoKYQ==\n"),
+	"messages in qp":       body("message/rfc822\nContent-Transfer-Encoding: quoted-printable", "Content-Type: message/rfc822\nContent-Transfer-Encoding: quoted-printable\n\n"),
 	"part fields":          body("multipart/mixed; boundary=x", "--x\nContent-Type: x\nContent-ID: <\n"),
 	"part header":          body("multipart/mixed; boundary=x\n\n--x", "Content-Type: x\n"),
 	"part garbage":         body("multipart/mixed; boundary=x\n\n--x", "a b:\nX-Y: z\n"),

@@ -35,6 +35,7 @@ type tree struct {
 	starts     map[int]string // start parameters of multipart/related
 	holes      map[int][]span // what is left out of the text of a part
 	unpackable int64          // bytes that may still be unpacked
+	encoded    int            // messages around this one whose transfer encoding was undone
 	guessable  int            // bytes that may still be looked at to guess boundaries
 	buffer     []byte         // scratch of decoders
 }
@@ -60,16 +61,19 @@ type delimiter struct {
 // readBody fills in Parts and all that is taken from them.
 func (r *reader) readBody(raw []byte) {
 	m := r.m
-	t := tree{
-		m: m, r: r, raw: raw, eol: '\n', pos: m.HeaderSize, inner: map[string]int{},
-		unpackable: 4*int64(len(raw)) + 1<<20, guessable: 2 * len(raw),
-	}
-	if m.LineEnds == CR {
-		t.eol = '\r'
-	}
+	t := newTree(r, raw)
+	t.pos, t.unpackable = m.HeaderSize, 4*int64(len(raw))+1<<20
 	t.read()
 	m.ContentType = m.Parts[0].Type
 	t.bodies()
+}
+
+func newTree(r *reader, raw []byte) *tree {
+	t := &tree{m: r.m, r: r, raw: raw, eol: '\n', inner: map[string]int{}, guessable: 2 * len(raw)}
+	if r.m.LineEnds == CR {
+		t.eol = '\r'
+	}
+	return t
 }
 
 func (t *tree) read() {
@@ -82,6 +86,11 @@ func (t *tree) read() {
 	}
 	t.r.report = h.report
 	t.enter(h, h.part(false), 0, t.pos, "1", "TEXT", "")
+	t.divide()
+}
+
+// divide divides what was entered at its boundaries.
+func (t *tree) divide() {
 	for {
 		d, ok := t.nextDelimiter()
 		if !ok {
@@ -233,10 +242,18 @@ func (t *tree) mayDivide(p *Part) bool {
 		t.m.defect(DefectTooManyParts)
 	case strings.HasPrefix(p.Type, "message/") && isEncoded(p.Encoding):
 		t.m.defect(DefectMessageEncoded)
+		return p.Encoding != encodingQuotedPrintable && t.isPlainMessage(p.BodyStart)
 	default:
 		return true
 	}
 	return false
+}
+
+// isPlainMessage says whether what is called base64 is a message as it is: the
+// fields of one were copied with what they say about its body.
+func (t *tree) isPlainMessage(pos int) bool {
+	line, _ := t.line(pos)
+	return credibleField(line)
 }
 
 func isEncoded(encoding string) bool {

@@ -202,6 +202,42 @@ func (t *tree) unpackTNEF(i int) {
 	}
 }
 
+// unpackMessage adds the leaves of part i, an embedded message that is encoded
+// (RFC 6532 3.7; RFC 2046 5.2.1 forbids it), and the messages in it.
+func (t *tree) unpackMessage(i int) {
+	switch p := &t.m.Parts[i]; {
+	case t.encoded == maxUnpackedDepth:
+		t.m.defect(DefectTooDeep)
+		return
+	case p.Size > t.unpackable:
+		t.m.defect(DefectUnpackedTooLarge)
+		return
+	}
+	raw := t.m.Parts[i].Decode(t.raw)
+	m := &Message{LineEnds: lineEnds(raw)}
+	inner := newTree(&reader{m: m}, raw)
+	inner.unpackable, inner.encoded = t.unpackable, t.encoded+1
+	inner.enter(entityHeader{}, Part{Type: typeMessage, Encoding: encodingBinary}, 0, 0, "1", "TEXT", "")
+	inner.divide()
+	if m.Parts[1].BodyStart == 0 { // no header: no message
+		return
+	}
+	for _, d := range m.Defects {
+		t.m.defect(d)
+	}
+	for n, p := range m.Parts[1:] {
+		divided := n+2 < len(m.Parts) && m.Parts[n+2].Parent == n+1 && m.Parts[n+2].Content == nil
+		if divided && !p.Attachment {
+			continue
+		}
+		p.Content = p.Decode(raw)
+		if !t.mayUnpack(p.Size) {
+			return
+		}
+		t.addContent(i, p)
+	}
+}
+
 // mayUnpack takes size bytes out of what may be unpacked of this mail.
 func (t *tree) mayUnpack(size int64) bool {
 	if len(t.m.Parts) >= MaxParts-1 {
