@@ -63,6 +63,7 @@ const (
 	DefectEncodingUnknown      Defect = "transfer-encoding-unknown"   // the content is left as it is
 	DefectQuotedPrintable      Defect = "quoted-printable-malformed"  // an "=" that begins no escape
 	DefectBase64               Defect = "base64-malformed"            // other characters in it, cut off, or something behind it
+	DefectUUNoEnd              Defect = "uuencode-without-end"        // what there is of the file is unpacked
 	DefectTNEF                 Defect = "tnef-not-understood"         // an application/ms-tnef that is none
 	DefectUnpackedTooLarge     Defect = "unpacked-too-large"          // files that unpack to many times the mail stay packed
 	DefectTextTruncated        Defect = "text-truncated"              // more than MaxText

@@ -53,13 +53,16 @@ func (t *tree) measure(i int) {
 			t.m.Cuts = append(t.m.Cuts, Cut{i, p.BodyStart + b.start, p.BodyStart + b.end, b.lineLength, b.crlf})
 		}
 	case encodingUU:
-		t.measureOdd(p, body)
+		if d := t.measureOdd(p, body); !d.ended {
+			t.m.defect(DefectUUNoEnd)
+		}
 	}
 }
 
-func (t *tree) measureOdd(p *Part, body []byte) {
+func (t *tree) measureOdd(p *Part, body []byte) decoder {
 	d := newDecoder(p.Encoding, body)
 	p.Wrapped, p.Size = Odd, d.size(t.scratch())
+	return d
 }
 
 func (t *tree) scratch() []byte {

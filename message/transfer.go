@@ -63,6 +63,8 @@ type decoder struct {
 	bits   uint32 // base64: not yet written, of a quantum
 	nbits  uint
 	padded bool // an "=" was met
+
+	ended bool // uuencode: its "end" was met
 }
 
 func newDecoder(encoding string, src []byte) decoder {
@@ -228,7 +230,7 @@ func (d *decoder) moreUU(out []byte) []byte {
 	for d.pos < len(d.src) && cap(out)-len(out) >= decodeRoom {
 		line, next := lineAt(d.src, d.pos)
 		if bytes.Equal(line, []byte("end")) {
-			d.pos = len(d.src)
+			d.pos, d.ended = len(d.src), true
 			break
 		}
 		out = appendUU(out, line)

@@ -23,6 +23,7 @@ type uuFile struct {
 	name  string
 	lines []byte // what is between
 	size  int64
+	cut   bool // it has no end
 }
 
 // span is a range of bytes.
@@ -64,35 +65,50 @@ func parseBegin(line []byte) (name string, ok bool) {
 	return name, name != ""
 }
 
-// uuFiles finds the whole files in a text, up to limit. A file without its end
-// is text.
+// uuFiles finds the files in a text, up to limit.
 func uuFiles(text []byte, limit int) (files []uuFile) {
-	pos := 0
-	for len(files) < limit {
+	for pos := 0; len(files) < limit; {
 		begin, ok := findBegin(text, pos)
 		if !ok {
 			break
 		}
-		file := uuFile{span: span{start: begin.start}, name: begin.name}
-		pos = begin.next
-		for pos < len(text) {
-			line, next := lineAt(text, pos)
-			if bytes.Equal(line, []byte("end")) {
-				file.lines = text[begin.next:pos]
-				file.end = pos + len(line)
-				files = append(files, file)
-				pos = next
-				break
-			}
-			n, ok := uuLine(line)
-			if !ok {
-				break
-			}
-			file.size += int64(n)
-			pos = next
+		var file uuFile
+		if file, pos = readUU(text, begin); file.end > 0 {
+			files = append(files, file)
 		}
 	}
 	return files
+}
+
+// readUU reads a file, and gives where to read on. A file without its end ends
+// with the last of its lines that have all their characters; without any, it is
+// none, but text.
+func readUU(text []byte, begin uuBegin) (file uuFile, next int) {
+	file = uuFile{span: span{start: begin.start}, name: begin.name}
+	var cut uuFile // what the file is if it has no end
+	complete := true
+	for pos := begin.next; pos < len(text); pos = next {
+		var line []byte
+		line, next = lineAt(text, pos)
+		if bytes.Equal(line, []byte("end")) {
+			file.lines, file.end = text[begin.next:pos], pos+len(line)
+			return file, next
+		}
+		n, ok := uuLine(line)
+		if !ok {
+			next = pos
+			break
+		}
+		file.size += int64(n)
+		if complete = complete && len(line) > 0 && len(line) > (n+2)/3*4; complete {
+			cut = file
+			cut.lines, cut.end, cut.cut = text[begin.next:next], pos+len(line), true
+		}
+	}
+	if cut.size == 0 {
+		cut.end = 0
+	}
+	return cut, max(next, begin.next)
 }
 
 // lineAt gives the line at offset pos without its line end, and where the next
@@ -151,6 +167,9 @@ func (t *tree) unpackUU(i int) {
 	for _, file := range files {
 		if !t.mayUnpack(file.size) {
 			return
+		}
+		if file.cut {
+			t.m.defect(DefectUUNoEnd)
 		}
 		d := decoder{encoding: encodingUU, src: file.lines}
 		name, _ := t.r.decodeText(file.name)
