@@ -165,7 +165,7 @@ func (t *tree) derivable(i int) (c charset, latin, ok bool) {
 // stored is the text of a leaf in UTF-8, made of at most room bytes of it.
 func (t *tree) stored(i, room int, c charset, html bool) string {
 	p := &t.m.Parts[i]
-	content, whole := t.content(i, room)
+	content, footer, whole := t.content(i, room)
 	cut := !whole || p.Wrapped == Odd && p.Encoding == encodingBase64
 	if end := wholeCharacters(content); cut && c.kind == text8 && end < len(content) {
 		content = content[:end]
@@ -181,11 +181,24 @@ func (t *tree) stored(i, room int, c charset, html bool) string {
 	if html {
 		text = htmlText(text)
 	}
+	if len(footer) > 0 && (p.Type != typeHTML || html) {
+		text = withFooter(text, footer)
+	}
 	text = withLF(text)
 	if t.m.LineEnds == CR {
 		text = strings.ReplaceAll(text, "\r", "\n")
 	}
 	return text
+}
+
+// withFooter puts the text that was found below base64 under the decoded one.
+func withFooter(text string, footer []byte) string {
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	below, _ := charset{kind: text8}.decode(string(footer))
+	below, _ = Clean(below)
+	return text + below
 }
 
 // withLF makes each LF with the CRs before it an LF: mails that went through a
@@ -207,13 +220,17 @@ func withLF(text string) string {
 	return out.String()
 }
 
-// content decodes up to limit bytes of the text of a leaf.
-func (t *tree) content(i, limit int) (content []byte, whole bool) {
+// content decodes up to limit bytes of the text of a leaf. footer is what is
+// below it if it was base64.
+func (t *tree) content(i, limit int) (content, footer []byte, whole bool) {
 	p := &t.m.Parts[i]
 	content, whole = t.raw[p.BodyStart:p.BodyEnd], true
 	if p.Wrapped != Identity {
-		d := newDecoder(p.Encoding, content)
+		d := p.decoder(t.raw)
 		content, whole = d.more(make([]byte, 0, min(int(p.Size), limit)+decodeRoom))
+		if d.below > 0 {
+			footer = d.src[d.below:min(len(d.src), d.below+limit)]
+		}
 	}
 	if ranges := t.shown(i, content); t.holes[i] != nil {
 		var text []byte
@@ -228,7 +245,7 @@ func (t *tree) content(i, limit int) (content []byte, whole bool) {
 	if len(content) > limit {
 		content, whole = content[:limit], false
 	}
-	return content, whole
+	return content, footer, whole
 }
 
 // truncate cuts s to at most n bytes, not amid a character.

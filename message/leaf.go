@@ -36,31 +36,31 @@ func (t *tree) measure(i int) {
 		if q.strict {
 			p.Wrapped, p.Size = QuotedPrintable, q.size
 		} else {
-			t.measureOdd(p, body)
+			t.measureOdd(p)
 		}
 	case encodingBase64:
 		b := scanBase64(body)
 		switch {
 		case b.strict:
 			p.Wrapped, p.Size = Base64, b.size
-		case isText(p.Type) && !looksLikeBase64(body): // it is as it is
+		case isText(p.Type) && !looksLikeBase64(body, t.scratch()): // it is as it is
 			t.m.defect(DefectBase64)
 		default:
 			t.m.defect(DefectBase64)
-			t.measureOdd(p, body)
+			t.measureOdd(p)
 		}
 		if b.regular && b.size >= MinCut {
 			t.m.Cuts = append(t.m.Cuts, Cut{i, p.BodyStart + b.start, p.BodyStart + b.end, b.lineLength, b.crlf})
 		}
 	case encodingUU:
-		if d := t.measureOdd(p, body); !d.ended {
+		if d := t.measureOdd(p); !d.ended {
 			t.m.defect(DefectUUNoEnd)
 		}
 	}
 }
 
-func (t *tree) measureOdd(p *Part, body []byte) decoder {
-	d := newDecoder(p.Encoding, body)
+func (t *tree) measureOdd(p *Part) decoder {
+	d := p.decoder(t.raw)
 	p.Wrapped, p.Size = Odd, d.size(t.scratch())
 	return d
 }

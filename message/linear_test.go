@@ -52,6 +52,7 @@ var hostile = map[string]func(size int) []byte{
 	"qp blanks":            body("text/plain\nContent-Transfer-Encoding: quoted-printable", " "),
 	"qp escapes":           body("text/plain\nContent-Transfer-Encoding: quoted-printable", "= \t"),
 	"base64":               body("text/plain\nContent-Transfer-Encoding: base64", "YQ==\n"),
+	"base64 prose":         body("text/plain\nContent-Transfer-Encoding: base64", "some, prose\n"+strings.Repeat("YWJj", 10)+"\n"),
 	"base64 junk":          body("text/plain\nContent-Transfer-Encoding: base64", "YW-!"),
 	"html":                 body("text/html; charset=koi8-r", "<meta "),
 	"8-bit text":           body("text/plain", "\xe4\xc3\xa4"),

@@ -30,7 +30,7 @@ func (t *tree) look(p *Part) look {
 		l.head = body[:min(len(body), lookHead)]
 		return l
 	}
-	d := newDecoder(p.Encoding, body)
+	d := p.decoder(t.raw)
 	out := t.scratch()[:0]
 	for done := false; !done; {
 		out, done = d.more(out)

@@ -102,7 +102,7 @@ func (p *Part) AppendContent(b, raw []byte) []byte {
 	if p.Content != nil || p.Wrapped == Identity {
 		return append(b, p.Decode(raw)...)
 	}
-	d := newDecoder(p.Encoding, raw[p.BodyStart:p.BodyEnd:p.BodyEnd])
+	d := p.decoder(raw)
 	return d.appendAll(b, int(p.Size))
 }
 
