@@ -24,9 +24,29 @@ func (t *tree) bodies() {
 			c.kids[p.Parent] = append(c.kids[p.Parent], i)
 		}
 	}
-	t.m.Text = t.body(c.text(nil, 0), true)
-	t.m.HTML = t.body(c.markup(nil, 0), false)
+	text, markup := c.text(nil, 0), c.markup(nil, 0)
+	if t.letter != nil && !slices.ContainsFunc(text, func(i int) bool { return !t.isEmpty(&parts[i]) }) {
+		text, markup = t.chooseLetter()
+	}
+	t.m.Text = t.body(text, true)
+	t.m.HTML = t.body(markup, false)
 	t.reply()
+}
+
+// chooseLetter makes the texts of a winmail.dat those of the mail, which has no
+// others. They are no files then; but RTF is, with what its text does not show.
+func (t *tree) chooseLetter() (text, markup []int) {
+	for _, i := range t.letter { // plain text comes before HTML, and that before RTF
+		p := &t.m.Parts[i]
+		if text == nil {
+			text = []int{i}
+		}
+		if p.Type == typeHTML {
+			markup = []int{i}
+		}
+		p.Attachment = p.Type == typeRTF
+	}
+	return text, markup
 }
 
 // isBody says whether a leaf is text of the mail and no file.
@@ -170,7 +190,12 @@ func (t *tree) stored(i, room int, c charset, html bool) string {
 	if end := wholeCharacters(content); cut && c.kind == text8 && end < len(content) {
 		content = content[:end]
 	}
-	text, ok, all := c.decodeUpTo(content, room)
+	text, ok, all := "", true, true
+	if p.Type == typeRTF {
+		text = rtfText(content, room)
+	} else {
+		text, ok, all = c.decodeUpTo(content, room)
+	}
 	if whole = whole && all; !whole {
 		t.m.defect(DefectTextTruncated)
 		text = strings.TrimRight(text, "\uFFFD")
@@ -224,8 +249,12 @@ func withLF(text string) string {
 // below it if it was base64.
 func (t *tree) content(i, limit int) (content, footer []byte, whole bool) {
 	p := &t.m.Parts[i]
-	content, whole = t.raw[p.BodyStart:p.BodyEnd], true
-	if p.Wrapped != Identity {
+	content, whole = p.Content, true
+	switch {
+	case p.Content != nil:
+	case p.Wrapped == Identity:
+		content = t.raw[p.BodyStart:p.BodyEnd]
+	default:
 		d := p.decoder(t.raw)
 		content, whole = d.more(make([]byte, 0, min(int(p.Size), limit)+decodeRoom))
 		if d.below > 0 {

@@ -116,6 +116,16 @@ func TestParseIsLinear(t *testing.T) {
 	}
 }
 
+func TestRTFTextIsLinear(t *testing.T) {
+	for _, text := range []string{"{", "}", "\\", "\\'", "\\u1", "\\f1 ", "{\\f", "a", "\\par", "\\bin1"} {
+		start := time.Now()
+		rtfText([]byte(strings.Repeat(text, 4<<20/len(text))), MaxText)
+		if took := time.Since(start); took > 3*time.Second {
+			t.Errorf("%q takes %v", text, took)
+		}
+	}
+}
+
 func linear(t *testing.T, name string, mail func(int) []byte) {
 	const size, factor, limit, tries = 32 << 10, 8, 32, 20
 	least, most := mail(size), mail(size*factor)

@@ -25,7 +25,10 @@ const lookHead = 1024
 func (t *tree) look(p *Part) look {
 	body := t.raw[p.BodyStart:p.BodyEnd]
 	l := look{ascii: true, utf8: true, latin: true}
-	if p.Wrapped == Identity {
+	if p.Content != nil {
+		body = p.Content
+	}
+	if p.Wrapped == Identity || p.Content != nil {
 		l.take(body, true)
 		l.head = body[:min(len(body), lookHead)]
 		return l

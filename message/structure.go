@@ -12,6 +12,7 @@ const (
 	typeHTML        = "text/html"
 	typeMessage     = "message/rfc822"
 	typeGlobal      = "message/global" // RFC 6532 3.7
+	typeRTF         = "application/rtf"
 	typeOpaque      = "application/octet-stream"
 	typeAlternative = "multipart/alternative"
 	typeRelated     = "multipart/related"
@@ -34,6 +35,7 @@ type tree struct {
 
 	starts     map[int]string // start parameters of multipart/related
 	holes      map[int][]span // what is left out of the text of a part
+	letter     []int          // texts of a winmail.dat that is in no other message
 	unpackable int64          // bytes that may still be unpacked
 	encoded    int            // messages around this one whose transfer encoding was undone
 	guessable  int            // bytes that may still be looked at to guess boundaries

@@ -213,9 +213,13 @@ func (t *tree) unpackTNEF(i int) {
 		}
 		return
 	}
+	outer := t.letter == nil && t.messagesAround(i) == 0
 	for _, file := range files {
 		if !t.mayUnpack(int64(len(file.Content))) {
 			return
+		}
+		if file.Body && outer {
+			t.letter = append(t.letter, len(t.m.Parts))
 		}
 		t.addUnpacked(i, file)
 	}
