@@ -163,6 +163,10 @@ func (t *tree) derivable(i int) (c charset, latin, ok bool) {
 	if declared.kind == unknown && p.Charset != "" {
 		t.m.defect(DefectTextUnknownCharset)
 	}
+	if seen := declared.asSeen(look); seen != declared {
+		t.m.defect(DefectTextCharset)
+		declared = seen
+	}
 	c = declared
 	if declared.kind == unknown || declared.kind == text8 {
 		c = undeclared(p.Type, look)
