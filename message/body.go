@@ -51,7 +51,7 @@ func (t *tree) chooseLetter() (text, markup []int) {
 
 // isBody says whether a leaf is text of the mail and no file.
 func (t *tree) isBody(p *Part) bool {
-	return isText(p.Type) && p.Disposition != "attachment" && (p.Filename == "" || p.Parent < 0)
+	return isText(p.Type) && p.Type != typeHeaders && p.Disposition != "attachment" && (p.Filename == "" || p.Parent < 0)
 }
 
 // isEmpty says whether a part has nothing but blanks and line ends.
@@ -115,9 +115,29 @@ func (t *tree) withoutEmpty(leaves []int) []int {
 func (t *tree) pieces(list []Piece, i int, latin bool) []Piece {
 	p := &t.m.Parts[i]
 	for _, r := range t.shown(i, t.raw[p.BodyStart:p.BodyEnd]) {
-		list = append(list, Piece{p.BodyStart + r.start, p.BodyStart + r.end, p.Wrapped, latin})
+		start := p.BodyStart + r.start
+		if r.start == 0 && r.end > 0 && !latin {
+			start += byteOrderMark(t.raw[start:p.BodyStart+r.end], p.Wrapped)
+		}
+		list = append(list, Piece{start, p.BodyStart + r.end, p.Wrapped, latin})
 	}
 	return list
+}
+
+// byteOrderMark gives the size of the mark that UTF-8 begins with: Windows
+// programs put it there, and it would be part of the first word.
+func byteOrderMark(text []byte, w Wrapping) int {
+	mark := "\ufeff"
+	switch w {
+	case QuotedPrintable:
+		mark = "=EF=BB=BF"
+	case Base64:
+		mark = "77u/"
+	}
+	if !bytes.HasPrefix(text, []byte(mark)) {
+		return 0
+	}
+	return len(mark)
 }
 
 // shown gives the ranges of a text that are left when the files in it are taken
@@ -206,7 +226,7 @@ func (t *tree) stored(i, room int, c charset, html bool) string {
 	} else if !ok {
 		t.m.defect(DefectTextCharset)
 	}
-	text, _ = Clean(text)
+	text, _ = Clean(strings.TrimPrefix(text, "\ufeff"))
 	if html {
 		text = htmlText(text)
 	}

@@ -57,7 +57,7 @@ const (
 	DefectTooManyParts         Defect = "too-many-parts"              // more than MaxParts
 	DefectMultipartEncoded     Defect = "multipart-encoded"           // its transfer encoding is ignored (RFC 2045 6.4)
 	DefectMessageEncoded       Defect = "message-encoded"             // an embedded message in base64 or quoted-printable
-	DefectContentType          Defect = "content-type-not-understood" // read as text/plain (RFC 2045 5.2)
+	DefectContentType          Defect = "content-type-not-understood" // read as text/plain (RFC 2045 5.2), or "html" as text/html
 	DefectDuplicateContentType Defect = "duplicate-content-type"      // the first one that is understood is kept
 	DefectParameter            Defect = "parameter-malformed"         // a parameter of a part that had to be guessed or skipped
 	DefectEncodingUnknown      Defect = "transfer-encoding-unknown"   // the content is left as it is

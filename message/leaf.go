@@ -8,7 +8,7 @@ import (
 // leaf looks at the content of a part that is not divided.
 func (t *tree) leaf(i int) {
 	p := &t.m.Parts[i]
-	p.Attachment = !isText(p.Type) || p.Filename != "" || p.Disposition == "attachment"
+	p.Attachment = !isText(p.Type) || p.Type == typeHeaders || p.Filename != "" || p.Disposition == "attachment"
 	t.measure(i)
 	switch {
 	case p.Type == typePlain && t.isBody(p):

@@ -10,6 +10,7 @@ import (
 const (
 	typePlain       = "text/plain"
 	typeHTML        = "text/html"
+	typeHeaders     = "text/rfc822-headers" // RFC 6522 4: of a mail that came back
 	typeMessage     = "message/rfc822"
 	typeGlobal      = "message/global" // RFC 6532 3.7
 	typeRTF         = "application/rtf"
