@@ -32,14 +32,14 @@ func (t *tree) guessBoundary(declared string) (g boundaryGuess) {
 		line, next := t.line(start)
 		t.guessable -= next - start
 		pos = next
-		text := string(bytes.TrimRight(line[2:], " \t\r"))
-		if rest, ok := strings.CutPrefix(text, declared); ok && declared != "" && (rest == "" || rest == "--") {
+		text := bytes.TrimRight(line[2:], " \t\r")
+		if declared != "" && (string(text) == declared || string(bytes.TrimSuffix(text, dashes)) == declared) {
 			return boundaryGuess{}
 		}
 		if t.isDelimiter(line) {
 			return g
 		}
-		if g.take(text, t.isPartField(next)); g.boundary != "" && declared == "" {
+		if g.take(string(text), t.isPartField(next)); g.boundary != "" && declared == "" {
 			return g
 		}
 	}
@@ -48,6 +48,8 @@ func (t *tree) guessBoundary(declared string) (g boundaryGuess) {
 	}
 	return g
 }
+
+var dashes = []byte("--")
 
 // nextDashes finds the line from the one at offset pos on that begins with "--".
 func (t *tree) nextDashes(pos int) int {

@@ -190,7 +190,7 @@ func (s *splitter) extend() {
 
 // isBoundary says whether a line may separate parts (RFC 2046 5.1.1). The
 // fields after it are those of a part.
-func isBoundary(line []byte) bool { return bytes.HasPrefix(line, []byte("--")) }
+func isBoundary(line []byte) bool { return bytes.HasPrefix(line, dashes) }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
