@@ -14,6 +14,7 @@ const (
 	DefectMboxFromLine    Defect = "mbox-from-line"                  // first line is mbox's "From " or ">From "
 	DefectLeadingBlank    Defect = "header-begins-with-blank-line"   // empty lines before the first field
 	DefectLeadingFolding  Defect = "header-begins-with-folding"      // first line is a continuation of nothing
+	DefectHeaderCRs       Defect = "header-of-cr-lines"              // its lines end in CR, those of the body do not
 	DefectNoColon         Defect = "header-line-without-colon"       // a line that is no field amid fields
 	DefectTooManyFields   Defect = "too-many-header-fields"          // more than MaxFields
 	DefectHeaderTooLarge  Defect = "header-too-large"                // fields beyond MaxHeader
