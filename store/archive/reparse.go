@@ -112,7 +112,7 @@ func reparse(ctx context.Context, conn *pgx.Conn, key messageKey) (columns []str
 	if err != nil {
 		return nil, fmt.Errorf("read message %d: %w", key.ID, err)
 	}
-	err = pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) error {
+	err = Transact(ctx, conn, func(tx pgx.Tx) error {
 		changed, err := store.Reparse(ctx, conn.PgConn(), key.Account, key.ID, raw)
 		if err != nil || changed == nil {
 			return err

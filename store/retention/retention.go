@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"mailrow/store"
 	"mailrow/store/archive"
 )
 
@@ -173,19 +172,11 @@ type done struct {
 	last           time.Time
 }
 
-// contests are how often a batch that lost to a delivery is tried again.
-const contests = 5
-
 func removeBatch(ctx context.Context, conn *pgx.Conn, p Place, from time.Time, batch int) (d done, err error) {
-	for range contests {
-		err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-			d, err = remove(ctx, tx, p, from, batch)
-			return err
-		})
-		if store.TroubleOf(err) != store.TroubleContest {
-			break
-		}
-	}
+	err = archive.Transact(ctx, conn, func(tx pgx.Tx) error {
+		d, err = remove(ctx, tx, p, from, batch)
+		return err
+	})
 	return d, err
 }
 
