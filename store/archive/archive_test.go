@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"time"
 
 	"mailrow/internal/deliverytest"
 	"mailrow/internal/pgtest"
@@ -119,6 +121,39 @@ func TestWriteRawIsExact(t *testing.T) {
 	if err := archive.WriteRaw(ctx, conn, 1<<40, &bytes.Buffer{}); !errors.Is(err, archive.ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
+}
+
+// What the database gives is compared with what it was given.
+func TestChangedBytesAreAnError(t *testing.T) {
+	ctx := context.Background()
+	dsn := deliverytest.Database(t)
+	conn := archivetest.Connect(t, dsn)
+	long := strings.Repeat("QUJD", 19) + "\n"
+	id := archivetest.Deliver(t, dsn, "a@example.org", "Subject: x\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"+
+		"--b\nContent-Type: text/x-log; name=x.log\n\na line\n--b\nContent-Type: application/pdf; name=x.pdf\n"+
+		"Content-Transfer-Encoding: base64\n\n"+strings.Repeat(long, 40)+"--b--\n")
+	try := func(name string, want error, err error) {
+		t.Helper()
+		if !errors.Is(err, want) || archive.IsDamage(err) != (want != nil) {
+			t.Errorf("%s: got %v, want %v", name, err, want)
+		}
+	}
+	all := func(name string, want error, contents error) {
+		t.Helper()
+		try(name+" raw", want, archive.WriteRaw(ctx, conn, id, io.Discard))
+		try(name+" check", want, archive.CheckRaw(ctx, conn, id))
+		try(name+" log", want, archive.WriteAttachment(ctx, conn, id, "1", io.Discard))
+		try(name+" pdf", contents, archive.WriteAttachment(ctx, conn, id, "2", io.Discard))
+	}
+	all("stored", nil, nil)
+	if _, err := conn.Exec(ctx, `update mailrow.messages set raw = replace(encode(raw, 'escape'), 'a line', 'b line')::bytea`); err != nil {
+		t.Fatal(err)
+	}
+	all("changed", archive.ErrChanged, nil)
+	if _, err := conn.Exec(ctx, `delete from mailrow.blobs`); err != nil {
+		t.Fatal(err)
+	}
+	try("missing pdf", archive.ErrChanged, archive.WriteAttachment(ctx, conn, id, "2", io.Discard))
 }
 
 func TestDelete(t *testing.T) {

@@ -39,13 +39,13 @@ func Attachments(ctx context.Context, conn *pgx.Conn, id int64) ([]Attachment, e
 }
 
 // WriteAttachment writes the content of an attachment. After an error some of
-// it may have been written.
+// it may have been written, and all of it after ErrChanged.
 func WriteAttachment(ctx context.Context, conn *pgx.Conn, id int64, section string, w io.Writer) error {
 	return content{
 		name: fmt.Sprintf("attachment %s of mail %d", section, id),
 		sql: `with found as materialized (
-				select content from mailrow.attachments where mail_id = $3 and section = $4)
-			select length(content)::bigint, substring(content from $1 for $2) from found where content is not null`,
+				select content, sha256 from mailrow.attachments where mail_id = $3 and section = $4)
+			select length(content)::bigint, sha256, substring(content from $1 for $2) from found`,
 		key: []string{strconv.FormatInt(id, 10), section},
 	}.write(ctx, conn, w)
 }
