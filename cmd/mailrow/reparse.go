@@ -23,7 +23,7 @@ header, parts, text and addresses are written anew, its bytes never change. Each
 message is a transaction of its own, so it can be stopped and goes on where it
 was. Run it after an upgrade whose notes say so, then mailrow index.
 
-It prints how many messages changed, and by which columns.`,
+It prints how many messages changed, and by which columns, parts or addresses.`,
 		Example: `  mailrow reparse
   mailrow reparse --account bob@example.org --all`,
 		RunE: func(c *cobra.Command, _ []string) error {
