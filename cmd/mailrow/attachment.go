@@ -119,8 +119,12 @@ asks for them. After an error the files that were printed are whole.`,
 			if s.output == "-" && isTerminal(p.out) {
 				return errors.New("an attachment is not for a terminal, which would obey its control characters: use -o FILE, or a pipe")
 			}
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
-				return p.saveAttachments(ctx, conn, s)
+			return p.within(c, s.Account, s.Mailbox, func(ctx context.Context, conn *pgx.Conn) error {
+				lost, err := s.narrow(ctx, conn)
+				if err != nil {
+					return explainQuery(err)
+				}
+				return errors.Join(lost, p.saveAttachments(ctx, conn, s))
 			})
 		},
 	}
@@ -154,13 +158,8 @@ func (s *saving) wants(a archive.Attachment) bool {
 
 // eachAttachment hands on the attachments that are to be saved.
 func eachAttachment(ctx context.Context, conn *pgx.Conn, s saving, use func(archive.Attachment) error) error {
-	lost := map[int64]bool{}
-	for _, id := range s.IDs {
-		lost[id] = true
-	}
-	err := archive.Pages(ctx, conn, s.Filter, func(mails []archive.Mail) error {
+	return archive.Pages(ctx, conn, s.Filter, func(mails []archive.Mail) error {
 		for _, m := range mails {
-			delete(lost, m.ID)
 			if m.Attachments == 0 {
 				continue
 			}
@@ -179,10 +178,6 @@ func eachAttachment(ctx context.Context, conn *pgx.Conn, s saving, use func(arch
 		}
 		return nil
 	})
-	for id := range lost {
-		err = errors.Join(err, missing(fmt.Errorf("find mail %d: %w", id, archive.ErrNotFound)))
-	}
-	return err
 }
 
 func (p *program) saveAttachments(ctx context.Context, conn *pgx.Conn, s saving) error {

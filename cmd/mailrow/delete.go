@@ -35,7 +35,7 @@ first, and --dry-run only shows it.`,
 			if s.Empty() {
 				return misused(c, "delete needs an ID, or a selection such as --query")
 			}
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
+			return p.within(c, s.Account, s.Mailbox, func(ctx context.Context, conn *pgx.Conn) error {
 				return explainQuery(p.delete(ctx, conn, s, yes, dry))
 			})
 		},
@@ -50,11 +50,10 @@ first, and --dry-run only shows it.`,
 const deleteBatch = 500
 
 func (p *program) delete(ctx context.Context, conn *pgx.Conn, s selection, yes, dry bool) error {
-	ids, err := archive.IDs(ctx, conn, s.Filter)
+	ids, lost, err := found(ctx, conn, s.Filter)
 	if err != nil {
 		return err
 	}
-	lost := notIn(s.IDs, ids)
 	if len(ids) == 0 {
 		if lost == nil && !dry {
 			lost = p.write("deleted 0 mails\n")
@@ -84,20 +83,6 @@ func (p *program) delete(ctx context.Context, conn *pgx.Conn, s selection, yes, 
 		ids = ids[min(len(ids), deleteBatch):]
 	}
 	return p.write(fmt.Sprintf("deleted %d mails\n", deleted))
-}
-
-// notIn is an error for each wanted id that was not found.
-func notIn(wanted, found []int64) (err error) {
-	there := map[int64]bool{}
-	for _, id := range found {
-		there[id] = true
-	}
-	for _, id := range wanted {
-		if !there[id] {
-			err = errors.Join(err, missing(fmt.Errorf("find mail %d: %w", id, archive.ErrNotFound)))
-		}
-	}
-	return err
 }
 
 func (p *program) deleteEach(ctx context.Context, conn *pgx.Conn, ids []int64) error {

@@ -48,13 +48,17 @@ named on standard error, the others are exported, and the exit status is 1.`,
 			case path == "-" && isTerminal(p.out):
 				return errors.New("mail is not for a terminal, which would obey its control characters: name a file, or use a pipe")
 			}
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
+			return p.within(c, s.Account, s.Mailbox, func(ctx context.Context, conn *pgx.Conn) error {
+				lost, err := s.narrow(ctx, conn)
+				if err != nil {
+					return explainQuery(err)
+				}
 				target, err := p.target(format, path, overwrite)
 				if err != nil {
 					return err
 				}
 				defer target.Discard()
-				return p.export(ctx, conn, s, target, path)
+				return errors.Join(lost, p.export(ctx, conn, s, target, path))
 			})
 		},
 	}

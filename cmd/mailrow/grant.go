@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailrow/store/access"
+	"mailrow/store/archive"
 )
 
 func (p *program) grantCommand() *cobra.Command {
@@ -30,7 +32,7 @@ members. The role must exist; mailrow makes none.`,
 			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
 				account := accountOf(args)
 				if err := access.Allow(ctx, conn, args[0], account); err != nil {
-					return absent(err, args[0], account)
+					return absent(ctx, conn, err, args[0], account)
 				}
 				return p.write(fmt.Sprintf("%s may read %s\n", printable(args[0]), accountText(account)))
 			})
@@ -56,7 +58,7 @@ accounts beside it. Sessions that are open see the change at their next query.`,
 				account := accountOf(args)
 				found, err := access.Withdraw(ctx, conn, args[0], account)
 				if err != nil {
-					return absent(err, args[0], account)
+					return absent(ctx, conn, err, args[0], account)
 				}
 				if !found {
 					return fmt.Errorf("%s was not granted %s: mailrow grant list shows what was", args[0], accountText(account))
@@ -93,13 +95,12 @@ func accountText(account *string) string {
 	return printable(*account)
 }
 
-func absent(err error, role string, account *string) error {
+func absent(ctx context.Context, conn *pgx.Conn, err error, role string, account *string) error {
 	switch {
 	case errors.Is(err, access.ErrNoRole):
 		return fmt.Errorf("%w as %s: make it with: create role %s login", err, role, pgx.Identifier{role}.Sanitize())
 	case errors.Is(err, access.ErrNoAccount):
-		return fmt.Errorf("%w as %s: accounts are made by their first mail, and "+
-			"select name from mailrow.accounts lists them", err, accountText(account))
+		return missing(cmp.Or(archive.FindPlace(ctx, conn, text(account), ""), err))
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	"mailrow/store/archive"
 	"mailrow/store/search"
 )
 
@@ -70,8 +72,7 @@ psql lists them. All mail of the account is indexed anew, in one transaction.`,
 				account, language := args[0], args[1]
 				switch err := search.SetLanguage(ctx, conn, account, language); {
 				case errors.Is(err, search.ErrNoAccount):
-					return fmt.Errorf("%w %s: accounts are made by their first mail, and "+
-						"select name from mailrow.accounts lists them", err, account)
+					return missing(cmp.Or(archive.FindPlace(ctx, conn, account, ""), err))
 				case errors.Is(err, search.ErrNoLanguage):
 					return fmt.Errorf("%w %s: select cfgname from pg_ts_config lists them", err, language)
 				case err != nil:

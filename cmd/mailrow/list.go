@@ -36,7 +36,7 @@ time, account, mailbox, sender, size and subject between tabs.`,
 					return misused(c, "--since %w", err)
 				}
 			}
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
+			return p.within(c, filter.Account, filter.Mailbox, func(ctx context.Context, conn *pgx.Conn) error {
 				return p.list(ctx, conn, filter, asJSON)
 			})
 		},

@@ -27,7 +27,7 @@ It prints how many messages changed, and by which columns, parts or addresses.`,
 		Example: `  mailrow reparse
   mailrow reparse --account bob@example.org --all`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
+			return p.within(c, which.Account, "", func(ctx context.Context, conn *pgx.Conn) error {
 				return p.reparse(ctx, conn, which)
 			})
 		},

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
 
@@ -52,6 +54,20 @@ func (s *selection) read(c *cobra.Command, ids []string) error {
 		s.IDs = append(s.IDs, n)
 	}
 	return nil
+}
+
+// narrow leaves the mail that there is of the ids that were given; lost names
+// the others. It is an error if there is none.
+func (s *selection) narrow(ctx context.Context, conn *pgx.Conn) (lost, err error) {
+	if s.IDs == nil {
+		return nil, nil
+	}
+	ids, lost, err := found(ctx, conn, s.Filter)
+	if err == nil && len(ids) == 0 {
+		err = lost
+	}
+	s.Filter = archive.Filter{IDs: ids}
+	return lost, err
 }
 
 // explainQuery adds what the search says of a query that it cannot read.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -208,14 +207,6 @@ func readable(s string) string {
 		}
 	}
 	return b.String()
-}
-
-// missing adds the remedy to ErrNotFound.
-func missing(err error) error {
-	if errors.Is(err, archive.ErrNotFound) {
-		return fmt.Errorf("%w, or none that this role may see: mailrow list shows what there is", err)
-	}
-	return err
 }
 
 // envelope is what is known of an arrival, in rows of name and text.

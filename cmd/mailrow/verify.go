@@ -29,7 +29,7 @@ Nothing is missing then, and --repair removes them.`,
   mailrow verify --quick --account ann@example.com
   mailrow verify --repair`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
+			return p.within(c, o.Account, "", func(ctx context.Context, conn *pgx.Conn) error {
 				return p.verify(ctx, conn, o, asJSON)
 			})
 		},

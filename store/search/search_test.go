@@ -535,3 +535,22 @@ func TestHugeTexts(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 }
+
+// The language of queries cannot quote these; the account is meant all the same.
+func TestAccountsWithOddNames(t *testing.T) {
+	b := newBox(t)
+	names := []string{`o"b@example.org`, "ob@example.org", "ob*", "o b@example.org", `o\b@example.org`, "(ob)", "-ob"}
+	for _, name := range names {
+		b.deliver(t, name, name, "Subject: hello\n\nx\n")
+		b.deliver(t, name, name, "Subject: hello again\n\nx\n")
+	}
+	for _, name := range names {
+		want := []string{name, name}
+		if got := b.find(t, "hello", search.Options{Account: name}); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q", name, got)
+		}
+		if got := b.find(t, "hello", search.Options{Account: name, Limit: 1}); !slices.Equal(got, want[:1]) {
+			t.Errorf("%s: the first is %q", name, got)
+		}
+	}
+}
