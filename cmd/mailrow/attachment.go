@@ -192,7 +192,7 @@ func (p *program) saveAttachments(ctx context.Context, conn *pgx.Conn, s saving)
 	if err == nil && saved == 0 && s.IDs != nil {
 		err = errNoAttachment
 	}
-	return explainQuery(err)
+	return soFar(ctx, explainQuery(err), "the files that were printed are whole")
 }
 
 var errNoAttachment = errors.New("nothing saved: there is no such attachment: mailrow attachment list shows those of a mail")

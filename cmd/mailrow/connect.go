@@ -121,12 +121,17 @@ func (p *program) with(c *cobra.Command, use func(context.Context, *pgx.Conn) er
 	return use(c.Context(), conn)
 }
 
-// close says goodbye; whatever was done is done.
+// close says goodbye; whatever was done is done. After an interruption it
+// waits a moment until the server has heard that it should stop as well.
 func (p *program) close(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := conn.Close(ctx); err != nil {
 		log := p.log()
 		log.Warn().Err(err).Msg("close connection")
+	}
+	select {
+	case <-conn.PgConn().CleanupDone():
+	case <-ctx.Done():
 	}
 }

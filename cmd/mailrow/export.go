@@ -95,10 +95,10 @@ func (p *program) export(ctx context.Context, conn *pgx.Conn, s selection, targe
 	if err == nil {
 		err = target.Close()
 	}
-	if err != nil {
-		return explainQuery(fileError(err))
-	}
 	line.end()
+	if err != nil {
+		return soFar(ctx, explainQuery(fileError(err)), "%s", target.Unfinished(count))
+	}
 	if count.Damaged > 0 {
 		return fmt.Errorf("%d of %d mails could not be exported: mailrow verify says more",
 			count.Damaged, count.Damaged+count.Mails+count.Skipped)

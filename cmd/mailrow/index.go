@@ -42,7 +42,7 @@ func (p *program) index(ctx context.Context, conn *pgx.Conn) error {
 	done, err := search.Index(ctx, conn, bar.at)
 	bar.end()
 	if err != nil {
-		return err
+		return soFar(ctx, err, "%d mails were indexed: start again to go on", done)
 	}
 	return p.write(fmt.Sprintf("indexed %d\n", done))
 }

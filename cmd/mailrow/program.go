@@ -28,7 +28,10 @@ each mail; users query views such as mailrow.mail and mailrow.attachments with
 SQL. This program prepares, shows, searches, keeps and examines all that.
 
 The database is, in this order: --database, DATABASE_URL, "database" in the
-configuration file, and what PGHOST, PGUSER and their like say.`,
+configuration file, and what PGHOST, PGUSER and their like say.
+
+The exit status is 0, or 1 when something failed or is not there, 2 when the
+command was not understood, and 130 or 143 when SIGINT or SIGTERM ended it.`,
 		Example: `  createdb -T template0 -E UTF8 mailrow && mailrow --database postgres:///mailrow migrate
   mailrow setup postgres
   mailrow setup postfix --domain example.org

@@ -48,6 +48,11 @@ func (p *program) reparse(ctx context.Context, conn *pgx.Conn, which archive.Rep
 		bar.at(sum.Messages + int64(len(sum.Failed)))
 	})
 	bar.end()
+	if which.All {
+		err = soFar(ctx, err, "what was read again stays so; --all begins anew")
+	} else {
+		err = soFar(ctx, err, "start again to go on")
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d messages read again, %d changed\n", sum.Messages, sum.Changed)
 	for _, column := range slices.Sorted(maps.Keys(sum.Columns)) {

@@ -56,7 +56,8 @@ func (p *program) verify(ctx context.Context, conn *pgx.Conn, o verify.Options, 
 		line.at(n.Messages)
 	})
 	if err != nil {
-		return err
+		line.end()
+		return soFar(ctx, err, "%d messages were checked, with %d findings", count.Messages, count.Findings)
 	}
 	line.end()
 	left := count.Findings - count.Repaired

@@ -24,9 +24,11 @@ type Target interface {
 	// unless the error is a *TornError.
 	Add(m archive.Mail, write func(io.Writer) error) error
 
-	// Close ends it; only then all is there. Discard ends it otherwise.
+	// Close ends it; only then all is there. Discard ends it otherwise, and
+	// Unfinished tells what there is then.
 	Close() error
 	Discard()
+	Unfinished(Count) string
 }
 
 // TornError is an output that ends amid a mail.

@@ -151,6 +151,13 @@ func (b *mbox) Discard() {
 	}
 }
 
+func (b *mbox) Unfinished(n Count) string {
+	if b.file == nil {
+		return fmt.Sprintf("the output ends after %d mails, or amid the next", n.Mails)
+	}
+	return b.name + " was not written: start again"
+}
+
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
