@@ -122,7 +122,7 @@ asks for them. After an error the files that were printed are whole.`,
 			return p.within(c, s.Account, s.Mailbox, func(ctx context.Context, conn *pgx.Conn) error {
 				lost, err := s.narrow(ctx, conn)
 				if err != nil {
-					return explainQuery(err)
+					return err
 				}
 				return errors.Join(lost, p.saveAttachments(ctx, conn, s))
 			})
@@ -192,7 +192,7 @@ func (p *program) saveAttachments(ctx context.Context, conn *pgx.Conn, s saving)
 	if err == nil && saved == 0 && s.IDs != nil {
 		err = errNoAttachment
 	}
-	return soFar(ctx, explainQuery(err), "the files that were printed are whole")
+	return soFar(ctx, err, "the files that were printed are whole")
 }
 
 var errNoAttachment = errors.New("nothing saved: there is no such attachment: mailrow attachment list shows those of a mail")
@@ -241,7 +241,7 @@ func (p *program) saveOne(ctx context.Context, conn *pgx.Conn, s saving) error {
 	})
 	switch {
 	case err != nil:
-		return explainQuery(err)
+		return err
 	case len(list) == 0:
 		return errNoAttachment
 	case s.output == "-":

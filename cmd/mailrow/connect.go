@@ -14,6 +14,7 @@ import (
 	"mailrow/deliver"
 	"mailrow/store"
 	"mailrow/store/schema"
+	"mailrow/store/search"
 )
 
 const connectTimeout = 10 * time.Second
@@ -118,7 +119,12 @@ func (p *program) with(c *cobra.Command, use func(context.Context, *pgx.Conn) er
 		return err
 	}
 	defer p.close(conn)
-	return use(c.Context(), conn)
+	err = use(c.Context(), conn)
+	var query *search.QueryError
+	if errors.As(search.Explain(err), &query) {
+		return misused(c, "%s: %s", query.Problem, clause(query.Remedy))
+	}
+	return err
 }
 
 // close says goodbye; whatever was done is done. After an interruption it

@@ -36,7 +36,7 @@ first, and --dry-run only shows it.`,
 				return misused(c, "delete needs an ID, or a selection such as --query")
 			}
 			return p.within(c, s.Account, s.Mailbox, func(ctx context.Context, conn *pgx.Conn) error {
-				return explainQuery(p.delete(ctx, conn, s, yes, dry))
+				return p.delete(ctx, conn, s, yes, dry)
 			})
 		},
 	}

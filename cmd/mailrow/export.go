@@ -51,7 +51,7 @@ named on standard error, the others are exported, and the exit status is 1.`,
 			return p.within(c, s.Account, s.Mailbox, func(ctx context.Context, conn *pgx.Conn) error {
 				lost, err := s.narrow(ctx, conn)
 				if err != nil {
-					return explainQuery(err)
+					return err
 				}
 				target, err := p.target(format, path, overwrite)
 				if err != nil {
@@ -97,7 +97,7 @@ func (p *program) export(ctx context.Context, conn *pgx.Conn, s selection, targe
 	}
 	line.end()
 	if err != nil {
-		return soFar(ctx, explainQuery(fileError(err)), "%s", target.Unfinished(count))
+		return soFar(ctx, fileError(err), "%s", target.Unfinished(count))
 	}
 	if count.Damaged > 0 {
 		return fmt.Errorf("%d of %d mails could not be exported: mailrow verify says more",

@@ -13,9 +13,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
-
-	"mailrow/cmd/mailrow/remedy"
 )
 
 const (
@@ -71,13 +68,4 @@ func exitOf(err error) int {
 		return exitSignal + int(stop.signal)
 	}
 	return exitFailed
-}
-
-// line is an error in one line, with its remedy. Servers say some errors in several.
-func line(err error) string {
-	text := err.Error()
-	if what := remedy.For(err); what != "" {
-		text += ": " + what
-	}
-	return printable(strings.Join(strings.Fields(text), " "))
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -54,12 +53,7 @@ id, time, account, mailbox, sender, subject and excerpt between tabs.`,
 				return misused(c, "--limit %d: it is a number of mails, 0 for all", options.Limit)
 			}
 			return p.within(c, options.Account, "", func(ctx context.Context, conn *pgx.Conn) error {
-				err := p.search(ctx, conn, strings.Join(args, " "), options, asJSON)
-				var query *search.QueryError
-				if errors.As(err, &query) {
-					return &usageError{c.CommandPath(), query}
-				}
-				return err
+				return p.search(ctx, conn, strings.Join(args, " "), options, asJSON)
 			})
 		},
 	}

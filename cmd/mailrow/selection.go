@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
 
 	"mailrow/store/archive"
@@ -68,13 +65,4 @@ func (s *selection) narrow(ctx context.Context, conn *pgx.Conn) (lost, err error
 	}
 	s.Filter = archive.Filter{IDs: ids}
 	return lost, err
-}
-
-// explainQuery adds what the search says of a query that it cannot read.
-func explainQuery(err error) error {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Hint != "" {
-		return fmt.Errorf("%w: %s", err, pg.Hint)
-	}
-	return err
 }

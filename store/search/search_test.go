@@ -2,6 +2,7 @@ package search_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -380,7 +381,8 @@ func TestQueriesThatCannotBeUnderstood(t *testing.T) {
 		strings.Repeat("x ", 501), strings.Repeat("x", 10001), strings.Repeat("word ", 10000),
 	} {
 		_, err := search.Search(context.Background(), b.conn, query, search.Options{})
-		problem, ok := err.(*search.QueryError)
+		var problem *search.QueryError
+		ok := errors.As(err, &problem)
 		if !ok || problem.Problem == "" || problem.Remedy == "" || len(problem.Error()) > 400 {
 			t.Errorf("%.50q: %v", query, err)
 		}
