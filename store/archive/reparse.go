@@ -53,7 +53,7 @@ func Reparse(ctx context.Context, conn *pgx.Conn, r Reparsing, done func(Reparse
 			return sum, err
 		}
 		for _, key := range keys {
-			columns, err := reparse(ctx, conn, key)
+			columns, err := ReparseMessage(ctx, conn, key.Account, key.ID)
 			switch {
 			case err != nil && (ctx.Err() != nil || conn.IsClosed()):
 				return sum, err
@@ -99,8 +99,10 @@ func toReparse(ctx context.Context, conn *pgx.Conn, r Reparsing, after messageKe
 	return keys, nil
 }
 
-// reparse gives what changed; of a message that was deleted meanwhile nothing.
-func reparse(ctx context.Context, conn *pgx.Conn, key messageKey) (changed []string, err error) {
+// ReparseMessage parses one message again, messages.id, and gives what changed.
+// One that is deleted, or whose bytes are not those received, stays as it is.
+func ReparseMessage(ctx context.Context, conn *pgx.Conn, account, id int64) (changed []string, err error) {
+	key := messageKey{account, id}
 	err = Transact(ctx, conn, func(tx pgx.Tx) error {
 		changed = nil
 		before, err := rowsOf(ctx, tx, key)
