@@ -114,6 +114,9 @@ asks for them. After an error the files that were printed are whole.`,
 			if _, err := path.Match(s.name, ""); err != nil {
 				return misused(c, "--name %q is no pattern: close its brackets", s.name)
 			}
+			if s.dir == "" || s.output == "" && c.Flag("output").Changed {
+				return misused(c, "--dir and -o must not be empty")
+			}
 			if s.output != "" && c.Flag("dir").Changed {
 				return misused(c, "-o and --dir both say where to")
 			}

@@ -43,6 +43,8 @@ named on standard error, the others are exported, and the exit status is 1.`,
 			switch {
 			case format != "mbox" && format != "maildir" && format != "eml":
 				return misused(c, "--format is one of mbox, maildir, eml")
+			case path == "":
+				return misused(c, "PATH is empty")
 			case path == "-" && format != "mbox":
 				return misused(c, "--format %s needs a folder: only an mbox can go to standard output", format)
 			case path == "-" && isTerminal(p.out):

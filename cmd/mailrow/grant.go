@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -74,6 +75,9 @@ accounts beside it. Sessions that are open see the change at their next query.`,
 // roleAndAccount wants ROLE ACCOUNT, or ROLE with --all.
 func roleAndAccount(all *bool) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
+		if slices.Contains(args, "") {
+			return errors.New("an empty name")
+		}
 		if *all {
 			return cobra.ExactArgs(1)(c, args)
 		}

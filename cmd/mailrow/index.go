@@ -72,9 +72,9 @@ psql lists them. All mail of the account is indexed anew, in one transaction.`,
 				account, language := args[0], args[1]
 				switch err := search.SetLanguage(ctx, conn, account, language); {
 				case errors.Is(err, search.ErrNoAccount):
-					return missing(cmp.Or(archive.FindPlace(ctx, conn, account, ""), err))
+					return missing(cmp.Or(archive.FindPlace(ctx, conn, account, ""), fmt.Errorf("%w %q", err, account)))
 				case errors.Is(err, search.ErrNoLanguage):
-					return fmt.Errorf("%w %s: select cfgname from pg_ts_config lists them", err, language)
+					return fmt.Errorf("%w %q: select cfgname from pg_ts_config lists them", err, language)
 				case err != nil:
 					return err
 				}

@@ -27,7 +27,7 @@ func line(err error) string {
 			said = append(said, next)
 		}
 	}
-	text = strings.Join(said, "; ")
+	text = strings.ReplaceAll(strings.Join(said, "; "), ":; ", ": ")
 	if what != "" {
 		text += ": " + what
 	}

@@ -19,6 +19,7 @@ func TestLine(t *testing.T) {
 		{errors.New("find mail\n\tone\x1b[2J"), `find mail; one\x1b[2J`},
 		{errors.Join(errors.New("find mail 1: it is not there"), errors.New("delete mail 2: it is locked")),
 			"find mail 1: it is not there; delete mail 2: it is locked"},
+		{errors.New("connect to `user=x`:\n\t::1: refused\n\t127.0.0.1: refused"), "connect to `user=x`: ::1: refused; 127.0.0.1: refused"},
 		{errors.Join(fmt.Errorf("connect: %w", errors.New("no such host")), errors.New("no such host")), "connect: no such host"},
 		{fmt.Errorf("save: %w", server("22P02", "invalid input", "")), "save: invalid input (SQLSTATE 22P02)"},
 		{fmt.Errorf("save: %w", server("53100", "could not extend file", "Check free disk space.")),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -61,6 +62,10 @@ command was not understood, and 130 or 143 when SIGINT or SIGTERM ended it.`,
 // finish makes usage errors of what cobra refuses, for all commands below.
 func finish(c *cobra.Command) {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		// The cause is for who programs: strconv.ParseInt: parsing "x": invalid syntax.
+		if cause := errors.Unwrap(err); cause != nil {
+			err = errors.New(strings.TrimSuffix(err.Error(), ": "+cause.Error()))
+		}
 		return &usageError{c.CommandPath(), err}
 	})
 	validate, group := c.Args, c.Args == nil && c.HasSubCommands()

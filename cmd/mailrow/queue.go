@@ -239,6 +239,8 @@ SIGTERM and SIGINT: the mail in hand is finished, then this program ends.`,
 			switch {
 			case c.ArgsLenAtDash() != 1:
 				return misused(c, "write -- between the consumer and the command")
+			case args[0] == "":
+				return misused(c, "the name of the consumer is empty")
 			case w.Batch < 1 || w.Batch > 10000:
 				return misused(c, "--batch %d: it is 1 to 10000", w.Batch)
 			case w.Lease < time.Second:

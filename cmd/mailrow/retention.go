@@ -89,7 +89,7 @@ func (p *program) addRule(ctx context.Context, conn *pgx.Conn, c *cobra.Command,
 	switch {
 	case errors.Is(err, retention.ErrExists):
 		return fmt.Errorf("%w: mailrow retention list shows it, mailrow retention remove takes it away", err)
-	case errors.Is(err, retention.ErrInterval), errors.Is(err, retention.ErrTooYoung):
+	case errors.Is(err, retention.ErrInterval), errors.Is(err, retention.ErrTooYoung), errors.Is(err, retention.ErrTooOld):
 		return misused(c, "%w", err)
 	case err != nil:
 		return err

@@ -21,7 +21,7 @@ func (s *selection) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&s.Account, "account", "", "only this `account`")
 	flags.StringVar(&s.Mailbox, "mailbox", "", "only this `mailbox`")
-	flags.StringVar(&s.since, "since", "", "only what came since then: 90m, 24h, 7d, 2026-01-31 or \"2026-01-31 15:04\"")
+	flags.StringVar(&s.since, "since", "", "only what came since then: 90m, 24h, 7d, 3w, today, 2026-01-31 or \"2026-01-31 15:04\"")
 	flags.StringVar(&s.before, "before", "", "only what came before then")
 	flags.StringVar(&s.Query, "query", "", "only what mailrow search finds with these `words`")
 }
