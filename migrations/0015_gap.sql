@@ -1,0 +1,1 @@
+-- The number is another branch's: its migration takes the place of this file.
