@@ -222,7 +222,7 @@ func TestPollerMayOnlyPoll(t *testing.T) {
 	}
 	_, known := f.Known(ctx, conn, []string{"1"})
 	_, failed := f.Fail(ctx, conn, "1", errors.New("no luck"), 3)
-	_, active := source.Active(ctx, conn, false)
+	_, active := source.Active(ctx, conn)
 	_, listed := source.List(ctx, conn)
 	for _, err := range []error{known, failed, active, listed, f.Gone(ctx, conn, 0, func(string) bool { return false }),
 		f.CarriedOut(ctx, conn, []string{"1"}, "delete"), f.Listed(ctx, conn, ""), run.End(ctx, conn, source.Count{}, nil)} {

@@ -18,10 +18,10 @@ const version = 1
 
 // lease is how long a run counts as alive after it last said so, where the
 // connection of its poller is still there.
-const lease = 2 * time.Minute
+const lease = 10 * time.Minute
 
-// KeepAlive is how often a run must call GoOn at the least.
-const KeepAlive = lease / 4
+// KeepAlive is how often a run calls GoOn.
+const KeepAlive = 20 * time.Second
 
 // ErrBusy says that another poller is at the source.
 var ErrBusy = errors.New("another poller is at this source")
@@ -128,16 +128,26 @@ func (f Folder) Origin(id string) *store.Origin {
 	return &store.Origin{Source: f.Source, Folder: f.ID, ID: id}
 }
 
+// State is how far a mail at a source is.
+type State int
+
+// The states. New is that of a mail of which nothing is known.
+const (
+	New State = iota
+	Stored
+	Failed  // and to be tried again now
+	Waiting // failed, and to be tried again later
+	Quarantined
+)
+
 // Known is what is known of a mail.
 type Known struct {
-	Stored bool
-	Done   string // the policy that was carried out with it; "": none
-	Wait   bool   // it failed, and is not to be tried now
-	Failed bool
+	State State
+	Done  string // the policy that was carried out with it; "": none
 }
 
 // Known looks mails up that are in the folder; some thousand at a time keep the
-// memory small. Those it does not give are new.
+// memory small.
 func (f Folder) Known(ctx context.Context, conn *pgx.Conn, ids []string) (map[string]Known, error) {
 	asked, written := make(map[string]string, len(ids)), make([]string, len(ids))
 	for i, id := range ids {
@@ -153,12 +163,16 @@ func (f Folder) Known(ctx context.Context, conn *pgx.Conn, ids []string) (map[st
 	var id, state, done string
 	var due bool
 	_, err = pgx.ForEachRow(rows, []any{&id, &state, &done, &due}, func() error {
-		known[asked[id]] = Known{
-			Stored: state == "stored" || state == "done",
-			Done:   done,
-			Failed: state == "failed",
-			Wait:   state == "quarantined" || state == "failed" && !due,
+		k := Known{Stored, done}
+		switch {
+		case state == "quarantined":
+			k.State = Quarantined
+		case state == "failed" && due:
+			k.State = Failed
+		case state == "failed":
+			k.State = Waiting
 		}
+		known[asked[id]] = k
 		return nil
 	})
 	if err != nil {

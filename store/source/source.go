@@ -22,6 +22,8 @@ type Source struct {
 	Recipient *string       `json:"recipient"`
 	Every     time.Duration `json:"-"` // 0 in Add: what the table has by default
 	Paused    bool          `json:"paused"`
+	Due       bool          `json:"-"`        // when it was read
+	Failures  int           `json:"failures"` // runs in a row
 }
 
 // String is what people call it.
@@ -40,7 +42,6 @@ type Status struct {
 	LastStored  *int64     `json:"last_stored"`
 	Failed      int64      `json:"failed"`      // mails that are tried again
 	Quarantined int64      `json:"quarantined"` // and those that are not
-	Failures    int        `json:"failures"`    // runs in a row
 	LastError   *string    `json:"last_error"`
 	NextRunAt   time.Time  `json:"next_run_at"`
 }
@@ -63,11 +64,12 @@ type ValueError struct {
 func (e *ValueError) Error() string { return e.Err.Error() }
 func (e *ValueError) Unwrap() error { return e.Err }
 
-const columns = `source_id, name, uri, account, mailbox, recipient, extract(epoch from every)::float8, state = 'paused'`
+const columns = `source_id, name, uri, account, mailbox, recipient, extract(epoch from every)::float8, state = 'paused',
+	next_run_at <= now(), failures`
 
 func (s *Source) scan(row pgx.CollectableRow, more ...any) error {
 	var every float64
-	err := row.Scan(append([]any{&s.ID, &s.Name, &s.URI, &s.Account, &s.Mailbox, &s.Recipient, &every, &s.Paused}, more...)...)
+	err := row.Scan(append([]any{&s.ID, &s.Name, &s.URI, &s.Account, &s.Mailbox, &s.Recipient, &every, &s.Paused, &s.Due, &s.Failures}, more...)...)
 	s.Every = time.Duration(every * float64(time.Second))
 	return err
 }
@@ -134,11 +136,11 @@ func Find(ctx context.Context, conn *pgx.Conn, name, uri string) (Source, error)
 	return list[0], nil
 }
 
-// Active gives the sources that are not paused: those that are due, or all.
-func Active(ctx context.Context, conn *pgx.Conn, due bool) ([]Source, error) {
+// Active gives the sources that are not paused, the one that is due first first.
+func Active(ctx context.Context, conn *pgx.Conn) ([]Source, error) {
 	rows, err := conn.Query(ctx, `
 		select `+columns+` from mailrow.sources
-		where state = 'active' and (next_run_at <= now() or not $1) order by next_run_at, source_id`, due)
+		where state = 'active' order by next_run_at, source_id`)
 	if err != nil {
 		return nil, fmt.Errorf("list sources: %w", err)
 	}
@@ -153,13 +155,13 @@ func Active(ctx context.Context, conn *pgx.Conn, due bool) ([]Source, error) {
 func List(ctx context.Context, conn *pgx.Conn) ([]Status, error) {
 	rows, err := conn.Query(ctx, `
 		select source_id, s.name, t.uri, t.account, t.mailbox, t.recipient, extract(epoch from t.every)::float8, t.state = 'paused',
-		       running, last_run_at, last_stored, failed, quarantined, t.failures, t.last_error, t.next_run_at
+		       t.next_run_at <= now(), t.failures, running, last_run_at, last_stored, failed, quarantined, t.last_error, t.next_run_at
 		from mailrow.source_status t join mailrow.sources s using (source_id) order by t.name, source_id`)
 	if err != nil {
 		return nil, fmt.Errorf("list sources: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Status, err error) {
-		return s, s.scan(row, &s.Running, &s.LastRunAt, &s.LastStored, &s.Failed, &s.Quarantined, &s.Failures, &s.LastError, &s.NextRunAt)
+		return s, s.scan(row, &s.Running, &s.LastRunAt, &s.LastStored, &s.Failed, &s.Quarantined, &s.LastError, &s.NextRunAt)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list sources: %w", err)

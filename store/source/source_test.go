@@ -81,6 +81,7 @@ func TestSources(t *testing.T) {
 		}
 	}
 	got, err := source.Find(ctx, conn, "ann", "")
+	named.Due = true
 	if diff := cmp.Diff(named, got); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
@@ -92,7 +93,7 @@ func TestSources(t *testing.T) {
 	if err := source.Pause(ctx, conn, named.ID, true); err != nil {
 		t.Fatal(err)
 	}
-	active, err := source.Active(ctx, conn, true)
+	active, err := source.Active(ctx, conn)
 	if err != nil || len(active) != 4 {
 		t.Errorf("active: %v, %v", active, err)
 	}
@@ -211,7 +212,7 @@ func TestKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range odd[1:] {
-		if diff := cmp.Diff(source.Known{Stored: true}, known[id]); diff != "" {
+		if diff := cmp.Diff(source.Known{State: source.Stored}, known[id]); diff != "" {
 			t.Errorf("%.20q: %s", id, diff)
 		}
 	}
@@ -231,7 +232,7 @@ func TestKnown(t *testing.T) {
 		t.Errorf("what is stored failed: %v, %v", quarantined, err)
 	}
 	known, err = f.Known(ctx, conn, odd[:4])
-	want := map[string]source.Known{"plain": {Wait: true}, odd[1]: {Stored: true, Done: "delete"}, odd[2]: {Stored: true, Done: "delete"}, odd[3]: {Stored: true}}
+	want := map[string]source.Known{"plain": {State: source.Quarantined}, odd[1]: {State: source.Stored, Done: "delete"}, odd[2]: {State: source.Stored, Done: "delete"}, odd[3]: {State: source.Stored}}
 	if diff := cmp.Diff(want, known); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
@@ -259,7 +260,7 @@ func TestKnown(t *testing.T) {
 		t.Errorf("retry: %d, %v", mails, err)
 	}
 	known, err = f.Known(ctx, conn, odd[:1])
-	if diff := cmp.Diff(map[string]source.Known{"plain": {Failed: true}}, known); err != nil || diff != "" {
+	if diff := cmp.Diff(map[string]source.Known{"plain": {State: source.Failed}}, known); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
 }
@@ -337,8 +338,8 @@ func TestOneRunAtATime(t *testing.T) {
 		`select seen, error from mailrow.source_runs where finished_at is not null order by run_id`)); diff != "" {
 		t.Error(diff)
 	}
-	if due, err := source.Active(ctx, conn, true); err != nil || len(due) != 0 {
-		t.Errorf("due after a failure: %v, %v", due, err)
+	if list, err := source.Active(ctx, conn); err != nil || list[0].Due || list[0].Failures != 1 {
+		t.Errorf("due after a failure: %v, %v", list, err)
 	}
 	// A poller that hangs holds it until its lease ends.
 	if _, err = source.Begin(ctx, other, id); err != nil {
