@@ -77,7 +77,8 @@ const (
 	Identity
 
 	// QuotedPrintable (RFC 2045 6.7): each "=" is followed by two hexadecimal
-	// digits, or directly by LF or CRLF; no blank or tab ends a line or all.
+	// digits, or directly by LF or CRLF; no blank or tab ends a line or all;
+	// there is no NUL.
 	QuotedPrintable
 
 	// Base64 (RFC 2045 6.8): nothing but its alphabet, CR, LF, blank and tab,

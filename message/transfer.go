@@ -208,6 +208,8 @@ func scanQuotedPrintable(b []byte) quotedPrintable {
 			if i+1 == len(b) || b[i+1] == '\n' || b[i+1] == '\r' {
 				q.strict = false
 			}
+		case c == 0: // which SQL cannot take for text
+			q.strict = false
 		}
 		n++
 	}

@@ -1,1 +1,0 @@
--- The number is another branch's: its migration takes the place of this file.
