@@ -18,6 +18,15 @@ type FromLine struct {
 	Dated bool
 }
 
+// In is At, as a time in loc where the line names no zone.
+func (f FromLine) In(loc *time.Location) time.Time {
+	t := f.At
+	if f.Zoned || t.IsZero() {
+		return t
+	}
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, loc)
+}
+
 // ParseFromLine reads a line that may or may not be a From_ line, with or without
 // its line end. It is for lines in the midst of text, and so is stricter than
 // SplitFromLine, which knows that it stands above a mail.
