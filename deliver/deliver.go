@@ -90,7 +90,7 @@ func Address(c Config, e message.Envelope) *store.Delivery {
 	}
 	e.Recipients = nil
 	d := &store.Delivery{
-		Envelope: &e, Account: bounded(c.Account), Mailbox: bounded(mailboxName(c.Mailbox)),
+		Envelope: &e, Account: bounded(c.Account), Mailbox: bounded(MailboxName(c.Mailbox)),
 		ExtensionMailbox: c.ExtensionMailbox, RejectUnknown: c.RejectUnknown,
 	}
 	seen := make(map[string]bool, len(given))
@@ -111,8 +111,8 @@ func Address(c Config, e message.Envelope) *store.Delivery {
 	return d
 }
 
-// mailboxName writes INBOX in its one form (RFC 9051 5.1).
-func mailboxName(name string) string {
+// MailboxName writes INBOX in its one form (RFC 9051 5.1).
+func MailboxName(name string) string {
 	if strings.EqualFold(name, "INBOX") {
 		return "INBOX"
 	}

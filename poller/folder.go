@@ -155,6 +155,9 @@ func (p *pass) chunk(ctx context.Context, entries []Entry, first bool) error {
 // goOn says now and then that the run goes on.
 func (p *pass) goOn(ctx context.Context) error {
 	p.progress()
+	if p.Tell != nil {
+		p.Tell(p.source, p.count)
+	}
 	if time.Since(p.told) < source.KeepAlive {
 		return nil
 	}

@@ -68,9 +68,6 @@ func (p *Poller) run(ctx context.Context, s source.Source, progress func()) (sou
 	ended := r.insist(ctx, r.Config.Timeout, func(ctx context.Context) error {
 		return r.row.End(ctx, r.conn, r.count, err)
 	})
-	if p.Tell != nil {
-		p.Tell(s, r.count)
-	}
 	return r.count, errors.Join(err, ended)
 }
 
