@@ -100,6 +100,7 @@ func (r *run) connect(ctx context.Context) error {
 		}
 	}
 	r.conn, r.deliverer = conn, store.On(conn.PgConn())
+	r.deliverer.Warm()
 	return nil
 }
 

@@ -94,6 +94,14 @@ func worthAnotherTry(err error) bool {
 	return errors.Is(err, syscall.EAGAIN)
 }
 
+// Warm lets the connection prepare each statement when it is first used, and give
+// that up where a pooler is in between.
+func (c *Conn) Warm() {
+	if c.prepared == nil {
+		c.prepared = map[string]bool{}
+	}
+}
+
 // Prepare readies the connection for many deliveries: the statement is parsed
 // once. Not for connections through a pooler in transaction mode.
 func (c *Conn) Prepare(ctx context.Context) error {

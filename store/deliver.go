@@ -90,6 +90,8 @@ func (c *Conn) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 		switch {
 		case isUnreadable(err) && !d.bare:
 			d = d.withoutBody()
+		case isUnprepared(err) && c.prepared != nil:
+			c.prepared = nil
 		case err == nil, attempt >= deliverAttempts, !isCollision(err):
 			return results, err
 		}
@@ -110,6 +112,13 @@ func (d *Delivery) withoutBody() *Delivery {
 
 // defectBodyNotStored is recorded beside such a mail.
 const defectBodyNotStored message.Defect = "body-not-stored"
+
+// isUnprepared says that the server does not know a statement that was prepared, or
+// knows one that was not: a pooler has given us another of its connections.
+func isUnprepared(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "26000" || pg.Code == "42P05")
+}
 
 // isUnreadable says that the server could not take a value, whatever it was.
 func isUnreadable(err error) bool {
