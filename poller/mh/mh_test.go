@@ -432,7 +432,7 @@ print([(m["subject"], m.get_sequences()) for m in box], [m["subject"] for m in b
 // nothing is removed that was not read.
 func TestBusyFolder(t *testing.T) {
 	dir := folderOf(t, nil)
-	const mails = 1500
+	const mails = 500
 	done := make(chan error)
 	go func() { done <- churn(dir, mails) }()
 	got := map[string]bool{}
