@@ -54,12 +54,10 @@ func (w *Window) fill(n int) {
 		w.to = copy(w.buf, w.buf[w.from:w.to])
 		w.from = 0
 	}
-	if n > len(w.buf) {
-		grown := make([]byte, max(n, 2*len(w.buf)))
-		copy(grown, w.buf[:w.to])
-		w.buf = grown
-	}
 	for empty := 0; w.to < n && w.err == nil; {
+		if w.to == len(w.buf) { // no more than there is: n may be a lie
+			w.buf = append(w.buf, make([]byte, len(w.buf))...)
+		}
 		read, err := w.r.Read(w.buf[w.to:])
 		w.to += read
 		w.err = err
