@@ -130,7 +130,7 @@ func (r *Reader) Next() (*mailfile.Mail, error) {
 			r.skipBlank()
 		}
 		ahead := r.win.Ahead(lookAhead)
-		if err := r.win.Err(); err != nil {
+		if err := r.win.Err(); err != nil && len(ahead) < lookAhead {
 			return nil, err
 		}
 		if len(ahead) == 0 {
