@@ -250,6 +250,25 @@ func TestRemoveFromWhatHasChanged(t *testing.T) {
 	})
 }
 
+// UW, Pine and Dovecot number mails by a mail that is none.
+func TestInternalDataStays(t *testing.T) {
+	f := forms["mbox"]
+	f.head = fromLine + "Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 1 2\nStatus: RO\n\nx\n\n"
+	for _, remove := range []int{1, 2} {
+		path := filepath.Join(t.TempDir(), "box")
+		write(t, path, f.file(1, 2))
+		folder := openFolder(t, f, path, mailfile.Options{})
+		entries, _ := list(t, folder, "")
+		if len(entries) != 2 {
+			t.Fatalf("%d mails", len(entries))
+		}
+		if err := folder.(poller.Remover).Remove(t.Context(), entries[:remove]); err != nil {
+			t.Fatal(err)
+		}
+		check(t, "internal data", path, f.file([]int{1, 2}[remove:]...))
+	}
+}
+
 func TestRemoveOneOfTwoThatAreTheSame(t *testing.T) {
 	eachForm(t, func(t *testing.T, f form, path string) {
 		write(t, path, f.file(1, 2, 1))
