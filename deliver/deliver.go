@@ -59,6 +59,27 @@ func inputOutcome(err error, c Config) Outcome {
 // deliver stores one mail. It may be called again for the next.
 func (d *database) deliver(ctx context.Context, c Config, raw []byte, envelopeOf EnvelopeOf) Outcome {
 	mail, fromLine := message.SplitFromLine(raw)
+	delivery := newDelivery(c, mail, fromLine, envelopeOf)
+	if len(delivery.Lookups) == 0 {
+		return noRecipient
+	}
+	conn, err := d.connection()
+	if err != nil {
+		return OutcomeOf(err)
+	}
+	results, err := conn.Deliver(ctx, delivery)
+	if err != nil {
+		return OutcomeOf(err)
+	}
+	return outcomeOfResults(results, delivery.Envelope.Recipients)
+}
+
+var noRecipient = Outcome{Cause: CauseNoRecipient, Detail: "give it after --, or use --account"}
+
+// newDelivery makes what the store needs of a mail and the sender that a line above
+// it names. Of recipients that are the same it keeps one; it has none where nobody
+// named one.
+func newDelivery(c Config, mail []byte, fromLine *string, envelopeOf EnvelopeOf) *store.Delivery {
 	parsed := message.Parse(mail)
 	trace := message.ReadTrace(mail, parsed)
 	if trace.ReturnPath == nil {
@@ -71,18 +92,7 @@ func (d *database) deliver(ctx context.Context, c Config, raw []byte, envelopeOf
 		ExtensionMailbox: c.ExtensionMailbox, RejectUnknown: c.RejectUnknown,
 	}
 	address(delivery, c)
-	if len(delivery.Lookups) == 0 {
-		return Outcome{Cause: CauseNoRecipient, Detail: "give it after --, or use --account"}
-	}
-	conn, err := d.connection()
-	if err != nil {
-		return outcomeOf(err)
-	}
-	results, err := conn.Deliver(ctx, delivery)
-	if err != nil {
-		return outcomeOf(err)
-	}
-	return outcomeOfResults(results, envelope.Recipients)
+	return delivery
 }
 
 // address fills the lookups, each recipient once. With an account but no
