@@ -32,8 +32,8 @@ type Input struct {
 // Run delivers one mail and tells how that ended. It gives up when ctx ends;
 // the caller may then leave without waiting for it.
 func Run(ctx context.Context, c Config, envelopeOf EnvelopeOf, in Input) Outcome {
-	database := connect(ctx, c.Database)
-	defer database.close()
+	way := newWay(ctx, c)
+	defer way.close()
 	raw, err := readMail(in.File, c.MaxSize)
 	if err != nil {
 		return inputOutcome(err, c)
@@ -41,7 +41,7 @@ func Run(ctx context.Context, c Config, envelopeOf EnvelopeOf, in Input) Outcome
 	if !in.Whole() {
 		return Outcome{Cause: CauseInput, Detail: endedEarly}
 	}
-	return database.deliver(ctx, c, raw, envelopeOf)
+	return way.deliver(raw, envelopeOf)
 }
 
 const endedEarly = "the MTA ended before the mail did"

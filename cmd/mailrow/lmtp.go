@@ -137,6 +137,11 @@ func (p *program) lmtpServer(c *cobra.Command, d *lmtpDaemon, config deliver.Con
 			}
 			return replies
 		},
+		TakeOver: func(ctx context.Context, head, mail []byte) lmtp.Reply {
+			reply := replyOf(deliver.TakeOver(ctx, pool, head, mail))
+			log.Info().Int("size", len(mail)).Int("reply", reply.Code).Msg(reply.Text)
+			return reply
+		},
 		Ready: func(ctx context.Context) error {
 			if err := pool.Ping(ctx); err != nil {
 				log.Warn().Err(err).Msg("not ready")

@@ -31,6 +31,8 @@ func (c *session) execute(line string) (quit bool) {
 		c.reply(Reply{250, "2.0.0", "here"})
 	case "VRFY":
 		c.reply(Reply{252, "2.5.0", "deliver, and see"})
+	case takeOver:
+		return c.takeOver(argument)
 	case "XFORWARD":
 		c.xforward(argument)
 	case "QUIT":
@@ -53,6 +55,9 @@ func (c *session) lhlo(name string) {
 		c.server.Hostname, "PIPELINING", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8",
 		fmt.Sprintf("SIZE %d", c.server.MaxSize), "ENHANCEDSTATUSCODES", "DSN",
 		"XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE",
+	}
+	if c.server.TakeOver != nil {
+		lines = append(lines, takeOver)
 	}
 	for i, line := range lines {
 		mark := "-"

@@ -2,6 +2,8 @@ package lmtp
 
 import (
 	"bufio"
+	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -201,4 +203,50 @@ func (c *session) finish() {
 	for _, r := range replies {
 		c.reply(r)
 	}
+}
+
+// takeOver is the command with which a process of ours hands a mail over. It is not
+// for MTAs: what it carries of the envelope is believed.
+const takeOver = "XMAILROW"
+
+const maxHead = 1 << 20 // bytes
+
+func (c *session) takeOver(argument string) (quit bool) {
+	var head, mail int64
+	if n, err := fmt.Sscanf(argument, "%d %d", &head, &mail); n != 2 || err != nil || head < 0 || head > maxHead || mail < 0 {
+		c.reply(Reply{421, "4.5.4", "write XMAILROW size size"})
+		return true
+	}
+	if c.server.TakeOver == nil || c.mail != nil {
+		c.reply(Reply{421, "4.5.1", "not now"})
+		return true
+	}
+	t := &transaction{server: c.server, declared: head + mail}
+	if !t.begin() {
+		c.reply(noRoom)
+		return true
+	}
+	c.mail = t
+	defer c.reset()
+	if c.chunk(head+mail, true) != nil {
+		return true
+	}
+	switch {
+	case t.refused != nil:
+		c.reply(*t.refused)
+	default:
+		c.reply(c.server.takeOver(t.Raw[:head], t.Raw[head:]))
+	}
+	return false
+}
+
+func (s *Server) takeOver(head, mail []byte) (reply Reply) {
+	defer func() {
+		if p := recover(); p != nil {
+			reply = Reply{451, "4.3.0", fmt.Sprintf("internal error: %v", p)}
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), s.DeliverTimeout)
+	defer cancel()
+	return s.TakeOver(ctx, head, mail)
 }

@@ -51,6 +51,10 @@ type Server struct {
 	// order. A panic of it is 451 for all.
 	Deliver func(context.Context, *Mail) []Reply
 
+	// TakeOver delivers a mail that a process of ours has and hands over: head is what
+	// it says of it. Without it there is no such command.
+	TakeOver func(ctx context.Context, head, mail []byte) Reply
+
 	// Ready tells whether mail can be taken at all. Where it cannot, a client is
 	// greeted with 421 and comes again.
 	Ready func(context.Context) error
