@@ -3,10 +3,7 @@ package lmtp_test
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,93 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"mailrow/internal/child"
 	"mailrow/internal/corpus"
 	"mailrow/internal/deliverytest"
 	"mailrow/internal/mtatest"
 	"mailrow/internal/pgtest"
-	"mailrow/internal/scratch"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
-
-// daemon is a mailrow lmtp that is started again whenever it ends, as a service
-// manager does.
-type daemon struct {
-	socket string
-	log    *os.File
-	mu     sync.Mutex
-	ended  bool
-	now    *child.Process
-	stop   chan struct{}
-	done   chan struct{}
-}
-
-func startDaemon(t *testing.T, config string, flags ...string) *daemon {
-	t.Helper()
-	dir := scratch.ForTest(t)
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &daemon{socket: filepath.Join(dir, "s"), log: log, stop: make(chan struct{}), done: make(chan struct{})}
-	program := deliverytest.Mailrow(t)
-	args := append([]string{"--config", config, "lmtp", "--listen", "unix:" + d.socket + ",mode=0666"}, flags...)
-	go func() {
-		defer close(d.done)
-		for d.run(exec.Command(program, args...)) {
-		}
-	}()
-	t.Cleanup(func() {
-		close(d.stop)
-		d.signal(syscall.SIGTERM)
-		<-d.done
-		log.Close()
-	})
-	for range 100 {
-		if conn, err := net.Dial("unix", d.socket); err == nil {
-			conn.Close()
-			return d
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	text, _ := os.ReadFile(log.Name())
-	t.Fatalf("mailrow lmtp does not listen: %s", text)
-	return nil
-}
-
-// run runs one process to its end, and says whether there is to be another.
-func (d *daemon) run(cmd *exec.Cmd) bool {
-	cmd.Stdout, cmd.Stderr = d.log, d.log
-	process, err := child.Start(cmd, syscall.SIGTERM)
-	if err != nil {
-		fmt.Fprintln(d.log, err)
-		return false
-	}
-	d.mu.Lock()
-	d.now = process
-	d.mu.Unlock()
-	select {
-	case <-d.stop:
-		process.Stop(syscall.SIGTERM, time.Minute)
-		return false
-	case <-process.Done():
-	}
-	select {
-	case <-d.stop:
-		return false
-	case <-time.After(50 * time.Millisecond):
-		return true
-	}
-}
-
-func (d *daemon) signal(s syscall.Signal) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.now != nil {
-		d.now.Signal(s)
-	}
-}
 
 // amount is how many mails a test sends: more for a long run by hand.
 func amount(usual int) int {
@@ -139,8 +56,8 @@ func TestMailServersThroughTrouble(t *testing.T) {
 			n := amount(len(mails))
 			cluster := pgtest.New(t, nil)
 			dsn := deliverytest.DatabaseOn(t, cluster)
-			daemon := startDaemon(t, deliverytest.Config(t, deliverytest.AsDeliverer(dsn), `timeout = "20s"`))
-			server := start(t, daemon.socket)
+			daemon := deliverytest.StartDaemon(t, deliverytest.Config(t, deliverytest.AsDeliverer(dsn), `timeout = "20s"`))
+			server := start(t, daemon.Socket)
 
 			var all sync.WaitGroup
 			for first := range 20 {
@@ -155,7 +72,7 @@ func TestMailServersThroughTrouble(t *testing.T) {
 				defer close(trouble)
 				for i := range 5 {
 					time.Sleep(300 * time.Millisecond)
-					daemon.signal(syscall.SIGKILL)
+					daemon.Signal(syscall.SIGKILL)
 					if i%2 == 1 {
 						cluster.Restart(t)
 					}
