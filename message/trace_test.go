@@ -58,6 +58,8 @@ func TestReceivedFrom(t *testing.T) {
 		// Mail of sendmail(1) on Postfix and any mail on Exim: a fold before "id".
 		"by mta.test (Postfix, from userid 0)\tid 34E0C9A0934; Sun, 22 Nov":  {"", "34E0C9A0934"},
 		"from h by e with esmtp (Exim 4.96)\tid 1xUwAO-0006eY-1X\tfor <a@d>": {"h", "1xUwAO-0006eY-1X"},
+		"from [1.2.3.4] (helo=h)\tby e with esmtp (Exim 4.96)\tid 1x-2Y;":      {"h", "1x-2Y"},
+		"from r.test ([1.2.3.4] helo=h)\tby e with esmtp (Exim 4.96)\tid 1x-2Y": {"h", "1x-2Y"},
 		"by h": {"", ""}, "from": {"", ""}, "": {"", ""}, "id": {"", ""}, "by h id": {"", ""},
 	} {
 		if helo, id := receivedFrom(body); helo != want[0] || id != want[1] {

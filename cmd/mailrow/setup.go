@@ -36,16 +36,17 @@ type fragments struct {
 
 // mta are the flags of both mail servers.
 type mta struct {
-	deliver, user, way, file string
-	domains                  []string
+	deliver, socket, user, way, file string
+	domains                          []string
 }
 
 func (m *mta) flags(c *cobra.Command, ways []string) {
 	flags := c.Flags()
 	flags.StringVar(&m.deliver, "deliver", "", "`path` of mailrow-deliver (default: beside this program)")
+	flags.StringVar(&m.socket, "socket", "/run/mailrow/lmtp", "`path` of the socket of mailrow lmtp, for --as lmtp")
 	flags.StringVar(&m.user, "user", "mailrow", "Unix `user` that runs mailrow-deliver")
 	flags.StringSliceVar(&m.domains, "domain", []string{"example.org"}, "`domain` whose mail goes to mailrow; several with commas")
-	flags.StringVar(&m.way, "as", ways[0], "how the mail server runs it: "+strings.Join(ways, ", "))
+	flags.StringVar(&m.way, "as", ways[0], "how the mail server hands mail over: "+strings.Join(ways, ", "))
 	flags.StringVar(&m.file, "file", "", "print only what goes into this `file`")
 }
 
@@ -58,7 +59,11 @@ func (p *program) setupPostfixCommand() *cobra.Command {
 
   --as transport         a service of pipe(8), for whole domains (recommended)
   --as mailbox_command   by local(8), for every Unix user
-  --as alias             by local(8), for one address`,
+  --as alias             by local(8), for one address
+
+or hand mail to the daemon mailrow lmtp:
+
+  --as lmtp              for volume`,
 		Example: `  mailrow setup postfix --domain example.org,example.net
   mailrow setup postfix --as mailbox_command`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -66,7 +71,7 @@ func (p *program) setupPostfixCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s := postfix.Setup{Deliver: deliver, Config: config, User: m.user, Domains: m.domains}
+			s := postfix.Setup{Deliver: deliver, Config: config, Socket: m.socket, User: m.user, Domains: m.domains}
 			return p.printFragments(c, fragments{postfix.Ways(), postfix.Files, s.Fragment}, m.way, m.file)
 		},
 	}
@@ -82,7 +87,11 @@ func (p *program) setupEximCommand() *cobra.Command {
 		Long: `Prints what makes Exim run mailrow-deliver, by section of its configuration:
 
   --as pipe    one run per recipient, each with a status of its own (recommended)
-  --as bsmtp   one run for many recipients`,
+  --as bsmtp   one run for many recipients
+
+or hand mail to the daemon mailrow lmtp:
+
+  --as lmtp    for volume`,
 		Example: `  mailrow setup exim --domain example.org
   mailrow setup exim --as bsmtp --file transports`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -90,7 +99,7 @@ func (p *program) setupEximCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s := exim.Setup{Deliver: deliver, Config: config, User: m.user, Domains: m.domains}
+			s := exim.Setup{Deliver: deliver, Config: config, Socket: m.socket, User: m.user, Domains: m.domains}
 			return p.printFragments(c, fragments{exim.Ways(), exim.Files, s.Fragment}, m.way, m.file)
 		},
 	}
