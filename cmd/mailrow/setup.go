@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailrow/exim"
+	"mailrow/internal/systemd"
 	"mailrow/postfix"
 	"mailrow/store/access"
 )
@@ -17,13 +18,13 @@ import (
 func (p *program) setupCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "setup",
-		Short: "Print configuration for Postfix, Exim or PostgreSQL",
+		Short: "Print configuration for Postfix, Exim, PostgreSQL or systemd",
 		Long: `Prints what to put into which file, with the reason of whatever is unusual. It
 changes nothing. With --file it prints only that file's part, ready to append.`,
 		Example: `  mailrow setup postgres
   mailrow setup postfix --domain example.org --file master.cf >> /etc/postfix/master.cf`,
 	}
-	c.AddCommand(p.setupPostfixCommand(), p.setupEximCommand(), p.setupPostgresCommand())
+	c.AddCommand(p.setupPostfixCommand(), p.setupEximCommand(), p.setupPostgresCommand(), p.setupSystemdCommand())
 	return c
 }
 
@@ -137,6 +138,43 @@ mailrow-deliver do so. Run mailrow migrate first.`,
 	flags.StringVar(&s.Operator, "operator", "root", "Unix `user` who may connect as it")
 	flags.StringVar(&s.SocketDir, "socket", "/var/run/postgresql", "`folder` of the server's Unix socket")
 	flags.StringVar(&file, "file", "", "print only what goes into this `file`")
+	return c
+}
+
+func (p *program) setupSystemdCommand() *cobra.Command {
+	var s systemd.Setup
+	var file string
+	c := &cobra.Command{
+		Use:   "systemd",
+		Short: "Print units for the programs that go on running",
+		Long: `Prints a socket and a service for mailrow lmtp, and a service that indexes new
+mail for the search.`,
+		Example: `  mailrow setup systemd --group postfix
+  mailrow setup systemd --file mailrow-lmtp.socket > /etc/systemd/system/mailrow-lmtp.socket`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			self, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find mailrow: %w", err)
+			}
+			s.Program = self
+			if p.config != "" {
+				if s.Config, err = filepath.Abs(p.config); err != nil {
+					return fmt.Errorf("find configuration file: %w", err)
+				}
+			}
+			only := fragments{
+				ways:  []string{""},
+				files: func(string) []string { return systemd.Files() },
+				text:  func(_, file string) (string, error) { return s.Fragment(file) },
+			}
+			return p.printFragments(c, only, "", file)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&s.Socket, "socket", "/run/mailrow/lmtp", "`path` of the LMTP socket")
+	flags.StringVar(&s.User, "user", "mailrow", "Unix `user` that mailrow lmtp runs as")
+	flags.StringVar(&s.Group, "group", "postfix", "Unix `group` of the mail server, which may write to the socket")
+	flags.StringVar(&file, "file", "", "print only this `file`")
 	return c
 }
 
