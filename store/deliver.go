@@ -52,6 +52,9 @@ type Delivery struct {
 	// Defects are those of the envelope; those of the header are in Message.
 	Defects []string
 
+	// Origin is where a poller has the mail from, nil for what an MTA hands over.
+	Origin *Origin
+
 	bare bool // Message has no body: see withoutBody
 }
 
@@ -77,19 +80,6 @@ type Result struct {
 	ID      int64
 	Outcome Outcome
 }
-
-const (
-	deliverName     = "mailrow_deliver"
-	deliverNextName = "mailrow_deliver_next"
-	deliverCount    = 59
-	deliverOneLen   = 55
-)
-
-var (
-	deliverNextSQL = "select mailrow_delivery.deliver_next(" + placeholders(deliverOneLen) + ")"
-	deliverSQL     = "select ids, outcomes from mailrow_delivery.deliver(" + placeholders(deliverCount) + ")"
-	deliverOneSQL  = "select mailrow_delivery.deliver_one(" + placeholders(deliverOneLen) + ")"
-)
 
 // Deliver stores the mail for all its recipients in one transaction and gives
 // their results in the order of the envelope. After an error nothing is known
@@ -186,11 +176,9 @@ func (c *Conn) deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 	args.bytea(d.Identity)
 	args.bytea(d.Raw)
 
-	var r *pgconn.ResultReader
-	if c.prepared {
-		r = c.pg.ExecPrepared(ctx, deliverName, args.values, args.format, nil)
-	} else {
-		r = c.pg.ExecParams(ctx, deliverSQL, args.values, args.types, args.format, nil)
+	r, err := c.exec(ctx, deliverStatement, d.Origin, args)
+	if err != nil {
+		return nil, err
 	}
 	row, err := oneRow(r)
 	if err != nil {
@@ -208,7 +196,7 @@ func (d *Delivery) common() bool {
 // deliverOne tries the common case; it returns nil where only deliver can tell.
 func (c *Conn) deliverOne(ctx context.Context, d *Delivery) ([]Result, error) {
 	to, lookup := d.Envelope.Recipients[0], d.Lookups[0]
-	args := newArguments(deliverOneLen)
+	args := newArguments(deliverOneCount)
 	args.int4(SchemaVersion)
 	args.textOrNull(d.Account)
 	args.textOrNull(d.Mailbox)
@@ -227,11 +215,13 @@ func (c *Conn) deliverOne(ctx context.Context, d *Delivery) ([]Result, error) {
 	args.envelopeDefects(d.Defects)
 	args.bytea(d.Raw)
 
-	var r *pgconn.ResultReader
-	if c.prepared {
-		r = c.pg.ExecPrepared(ctx, deliverNextName, args.values, args.format, nil)
-	} else {
-		r = c.pg.ExecParams(ctx, deliverOneSQL, args.values, args.types, args.format, nil)
+	statement := deliverOneStatement
+	if c.prepared != nil || d.Origin != nil { // a connection that goes on
+		statement = deliverNextStatement
+	}
+	r, err := c.exec(ctx, statement, d.Origin, args)
+	if err != nil {
+		return nil, err
 	}
 	row, err := oneRow(r)
 	if err != nil {
@@ -379,17 +369,6 @@ func addresses(list []message.Address) []string {
 		}
 	}
 	return found
-}
-
-func oneRow(r *pgconn.ResultReader) ([][]byte, error) {
-	result := r.Read()
-	if result.Err != nil {
-		return nil, result.Err
-	}
-	if len(result.Rows) != 1 {
-		return nil, fmt.Errorf("%w: %d rows", errSchema, len(result.Rows))
-	}
-	return result.Rows[0], nil
 }
 
 // readResults takes deliver's two arrays apart. Neither holds anything that

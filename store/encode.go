@@ -69,6 +69,10 @@ func (a *arguments) int4(n int) {
 	a.add(oidInt4, binaryFormat, binary.BigEndian.AppendUint32(nil, uint32(int32(n))))
 }
 
+func (a *arguments) int8(n int64) {
+	a.add(oidInt8, binaryFormat, binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
 func (a *arguments) bytea(b []byte) { a.add(oidBytea, binaryFormat, b) }
 
 func (a *arguments) text(s string) {
@@ -150,7 +154,7 @@ func (a *arguments) int8OrNull(n *int64) {
 		a.add(oidInt8, binaryFormat, nil)
 		return
 	}
-	a.add(oidInt8, binaryFormat, binary.BigEndian.AppendUint64(nil, uint64(*n)))
+	a.int8(*n)
 }
 
 func (a *arguments) int8Array(list []int64) {

@@ -47,7 +47,7 @@ configuration file, and what PGHOST, PGUSER and their like say.`,
 		p.routeCommand(), p.grantCommand(), p.revokeCommand(),
 		p.listCommand(), p.showCommand(), p.rawCommand(), p.deleteCommand(), p.reparseCommand(),
 		p.searchCommand(), p.indexCommand(), p.setLanguageCommand(),
-		p.waitCommand(), p.queueCommand(), p.lmtpCommand(),
+		p.waitCommand(), p.queueCommand(), p.lmtpCommand(), p.sourceCommand(), p.pollCommand(),
 		p.threadCommand(), p.attachmentCommand(), p.exportCommand(), p.verifyCommand(), p.retentionCommand(),
 		p.versionCommand(),
 	)
