@@ -47,9 +47,12 @@ func (p *program) index(ctx context.Context, conn *pgx.Conn) error {
 	return p.write(fmt.Sprintf("indexed %d\n", done))
 }
 
-func (p *program) watch(c *cobra.Command) error {
+func (p *program) watch(c *cobra.Command) error { return p.indexAlong(c.Context(), c) }
+
+// indexAlong indexes what comes until ctx ends.
+func (p *program) indexAlong(ctx context.Context, c *cobra.Command) error {
 	log := p.log()
-	return search.Watch(c.Context(),
+	return search.Watch(ctx,
 		func(context.Context) (*pgx.Conn, error) { return p.open(c) },
 		func(done int64) { log.Info().Int64("mails", done).Msg("indexed") },
 		func(err error) {
