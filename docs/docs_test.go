@@ -178,6 +178,23 @@ func TestEximExamples(t *testing.T) {
 	}
 }
 
+func TestLMTPExamples(t *testing.T) {
+	mtatest.Need(t)
+	dsn := deliverytest.Database(t)
+	socket := deliverytest.StartDaemon(t, deliverytest.Config(t, deliverytest.AsDeliverer(dsn))).Socket
+	here := strings.NewReplacer("/run/mailrow/lmtp", socket, "mailrow:\n", "")
+	postfix := mtatest.StartPostfix(t, mtatest.Postfix{ExtraMain: here.Replace(blocks(t, "main.cf", "lmtp.md")[0].text)})
+	postfix.Send(t, "ann@x.test", []string{"bob@example.org"}, []byte("Subject: lmtp.md\n\nbody\n"))
+	checkSent(t, "lmtp.md", dsn, "example.org", postfix.WaitResults(t, 1, mtaTimeout))
+
+	dsn = deliverytest.Database(t)
+	socket = deliverytest.StartDaemon(t, deliverytest.Config(t, deliverytest.AsDeliverer(dsn))).Socket
+	here = strings.NewReplacer("/run/mailrow/lmtp", socket, "mailrow:\n", "")
+	exim := mtatest.StartExim(t, mtatest.Exim{Transport: here.Replace(blocks(t, "exim-transport", "lmtp.md")[0].text)})
+	exim.Send(t, "ann@x.test", []string{"bob@" + mtatest.CommandDomain}, []byte("Subject: lmtp.md\n\nbody\n"))
+	checkSent(t, "lmtp.md", dsn, mtatest.CommandDomain, exim.WaitResults(t, 1, mtaTimeout))
+}
+
 const mtaTimeout = 30e9
 
 func checkSent(t *testing.T, file, dsn, domain string, results []mtatest.Result) {

@@ -9,8 +9,9 @@
 //     empty line, and readers of mbox do not ask for it.
 //
 // Without a date ("From -"), or with that of a patch (git), it is believed only
-// after an empty line and before a header field, where the mail it would end
-// began with such a line too. All other lines are text, unquoted or not.
+// before a header field, where the mail it would end began with such a line too,
+// and only after an empty line, unless it is the very line without a date that
+// mail began with. All other lines are text, unquoted or not.
 //
 // Content-Length is believed for one mail where it leads to a From_ line or to
 // the end of the file, and then no line before that is a separator (mboxcl2).
@@ -19,12 +20,13 @@
 // leaves ">From " as it is, is also one of mboxrd, which made it ">>From ". Taking
 // a ">" off where it belongs to the mail would damage it, so it stays, unless it
 // is said that the file is mboxrd: by Options, by a name that ends in .mboxrd, or
-// by the From_ lines of public-inbox, whose sender is mboxrd@z.
+// by the From_ lines of public-inbox, whose sender is mboxrd@z, in 1970.
 package mbox
 
 import (
 	"bytes"
 	"io"
+	"strings"
 	"time"
 
 	"mailrow/message"
@@ -65,9 +67,8 @@ const (
 // fromLine is a From_ line that was found.
 type fromLine struct {
 	message.FromLine
-	kind   kind
-	crlf   bool // it ended in CR LF
-	length int
+	kind kind
+	text string // the line
 }
 
 // Reader reads the mails of an mbox in one pass.
@@ -98,6 +99,9 @@ const (
 	right
 	wrong
 )
+
+// publicInbox is the From_ line of each mail of an archive of public-inbox.
+const publicInbox = "From mboxrd@z Thu Jan  1 00:00:00 1970"
 
 // NewReader reads an mbox from where r stands.
 func NewReader(r io.Reader, o Options) *Reader {
@@ -130,7 +134,7 @@ func (r *Reader) Next() (*mailfile.Mail, error) {
 			r.skipBlank()
 		}
 		ahead := r.win.Ahead(lookAhead)
-		if err := r.win.Err(); err != nil {
+		if err := r.win.Err(); err != nil && len(ahead) < lookAhead {
 			return nil, err
 		}
 		if len(ahead) == 0 {
@@ -207,9 +211,9 @@ func (r *Reader) enter() *mailfile.Mail {
 	if f.kind != patch {
 		m.Sender, m.ReceivedAt = f.Sender, f.In(r.o.Location)
 	}
-	r.rd = r.o.Dialect == RD || r.o.Dialect == Auto && f.Sender != nil && *f.Sender == "mboxrd@z"
+	r.rd = r.o.Dialect == RD || r.o.Dialect == Auto && strings.TrimRight(f.text, "\r\n") == publicInbox
 	r.believed, r.verdict = -1, untried
-	r.win.Skip(f.length)
+	r.win.Skip(len(f.text))
 	r.quoting = true
 	r.scan.Begin()
 	return m
