@@ -98,7 +98,7 @@ fetched.`,
 				return err
 			}
 			if watch {
-				return o.watch(c.Context(), atOnce)
+				return o.watch(c, atOnce)
 			}
 			sources, err := p.sourcesToPoll(c, args, d)
 			if err != nil {
@@ -202,6 +202,9 @@ func (o *polling) once(ctx context.Context, sources []source.Source, atOnce int)
 	room := make(chan struct{}, atOnce)
 	for _, s := range sources {
 		room <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
 		all.Go(func() {
 			count, err := o.Run(ctx, s)
 			<-room
@@ -219,11 +222,18 @@ func (o *polling) once(ctx context.Context, sources []source.Source, atOnce int)
 		})
 	}
 	all.Wait()
+	if err := ctx.Err(); err != nil {
+		return soFar(ctx, err, "what was fetched is stored, and the next run goes on")
+	}
 	return failed
 }
 
-// watch goes on until ctx ends. That is no failure.
-func (o *polling) watch(ctx context.Context, atOnce int) error {
+// watch goes on until SIGTERM or SIGINT, which is no failure. SIGHUP, which ends
+// other commands, is not for ending it.
+func (o *polling) watch(c *cobra.Command, atOnce int) error {
+	ctx, ignore := signal.NotifyContext(context.WithoutCancel(c.Context()), syscall.SIGINT, syscall.SIGTERM)
+	defer ignore()
+	c.SetContext(ctx)
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)

@@ -125,7 +125,7 @@ func TestKilledPollerLosesNothing(t *testing.T) {
 			if left := box.Mails(t); len(left) != 0 {
 				t.Errorf("%d mails are left: %.300q", len(left), left)
 			}
-			p.rows(`select count(*) from mailrow.source_messages where state <> 'done'`, "0")
+			p.rows(`select count(*) from mailrow.source_messages where state <> 'done' and gone_at is null`, "0")
 			p.rows(`select count(*) > 0 from mailrow.source_runs where error = 'the poller died'`, "t")
 			for i, mail := range numbered(0, mails) {
 				if i%100 == 0 {
@@ -263,6 +263,10 @@ func TestWatchFollowsMailAndTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.wait(count("one"), "5")
+	// Also over a new connection.
+	exec(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'mailrow' and datname = current_database()`)
+	one.Add(t, numbered(5, 1)...)
+	p.wait(count("one"), "6")
 	exec(`delete from mailrow.sources where name = 'one'`)
 
 	// One that fails says so, and does not keep the others from going on.
@@ -294,6 +298,31 @@ func TestWatchOutlivesARestartOfTheDatabase(t *testing.T) {
 	p.wait(`select count(*) from mailrow.source_messages where state = 'done'`, "700")
 	w.end()
 	p.rows(`select count(*), count(distinct message) from mailrow.deliveries`, "700|700")
+	if left := box.Mails(t); len(left) != 0 {
+		t.Errorf("%d mails are left", len(left))
+	}
+}
+
+func TestInterruptedPollGoesOn(t *testing.T) {
+	p, box := newPolls(t, deliverytest.Database(t)), pollertest.MH(t)
+	box.Add(t, numbered(0, 1000)...)
+	p.run("source", "add", box.URI()+"?after=delete", "--name", "box", "--account", "ann")
+	cmd := p.command("poll", "box")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(`select count(*) > 0 from mailrow.deliveries`, "t")
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 143 ||
+		!strings.Contains(out.String(), "interrupted: what was fetched is stored, and the next run goes on") {
+		t.Errorf("%v: %s", err, &out)
+	}
+	p.rows(`select count(*) from mailrow.source_runs where finished_at is not null and error is null`, "1")
+	p.run("poll", "box")
+	p.rows(`select count(*), sum(redelivered) from mailrow.deliveries`, "1000|0")
 	if left := box.Mails(t); len(left) != 0 {
 		t.Errorf("%d mails are left", len(left))
 	}

@@ -18,6 +18,7 @@ import (
 
 	"mailrow/deliver"
 	"mailrow/internal/deliverytest"
+	"mailrow/internal/pgtest"
 	"mailrow/poller"
 	"mailrow/store/archive/archivetest"
 	"mailrow/store/source"
@@ -461,6 +462,8 @@ func (s *suite) many() {
 	n := 2000
 	if !testing.Short() && s.kind.Many > 0 {
 		n = s.kind.Many
+		s.dsn = deliverytest.DatabaseOn(s, pgtest.New(s, map[string]string{"fsync": "off"}))
+		s.conn = archivetest.Connect(s, s.dsn)
 	}
 	s.box.Add(s, mails(n)...)
 	start := time.Now()
