@@ -44,7 +44,7 @@ configuration file, and what PGHOST, PGUSER and their like say.`,
 	flags.BoolVarP(&p.verbose, "verbose", "v", false, "log to standard error what is done")
 	root.AddCommand(
 		p.migrateCommand(), p.setupCommand(), p.doctorCommand(),
-		p.routeCommand(), p.grantCommand(), p.revokeCommand(),
+		p.routeCommand(), p.grantCommand(), p.revokeCommand(), p.importCommand(),
 		p.listCommand(), p.showCommand(), p.rawCommand(), p.deleteCommand(), p.reparseCommand(),
 		p.searchCommand(), p.indexCommand(), p.setLanguageCommand(),
 		p.waitCommand(), p.queueCommand(),
