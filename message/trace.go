@@ -40,7 +40,7 @@ func SplitFromLine(raw []byte) (mail []byte, sender *string) {
 	}
 	text := strings.TrimSpace(string(line[len("From "):]))
 	path := text[:endOfPath(text)]
-	if !hasTime(text[len(path):]) && !beginsWithField(rest) {
+	if !hasTime(text[len(path):]) && !BeginsWithField(rest) {
 		return raw, nil
 	}
 	path = ReversePath(path)
@@ -74,7 +74,9 @@ func hasTime(s string) bool {
 	return false
 }
 
-func beginsWithField(b []byte) bool {
+// BeginsWithField reports whether a header field begins b: a name and a colon
+// (RFC 5322 2.2).
+func BeginsWithField(b []byte) bool {
 	for i, c := range b {
 		switch {
 		case c == ':':
