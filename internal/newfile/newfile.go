@@ -37,7 +37,7 @@ func (f *File) Rename(name string, overwrite bool) error {
 	if err := f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return err
 	}
-	rename := keeping
+	rename := RenameKeeping
 	if overwrite {
 		rename = os.Rename
 	}
@@ -48,8 +48,8 @@ func (f *File) Rename(name string, overwrite bool) error {
 	return nil
 }
 
-// keeping is os.Rename that never overwrites.
-func keeping(from, to string) error {
+// RenameKeeping is os.Rename that never overwrites.
+func RenameKeeping(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 	switch err {
 	case nil:

@@ -45,20 +45,3 @@ func TestComponent(t *testing.T) {
 		t.Errorf("%d bytes, %q and %q", len(a), a, b)
 	}
 }
-
-// What Dovecot and Courier write for the same mailboxes.
-func TestMaildirFolder(t *testing.T) {
-	for in, want := range map[string]string{
-		"Archive/2026":       ".Archive.2026",
-		"Entwürfe":           ".Entw&APw-rfe",
-		"R&D":                ".R&-D",
-		"~peter/mail/台北/日本語": ".~peter.mail.&U,BTFw-.&ZeVnLIqe-", // RFC 3501 5.1.3
-		"a.b\\c":             `.a\2eb\5cc`,
-		"x//y":               `.x.\2f.y`,
-		"😀":                  ".&2D3eAA-",
-	} {
-		if got := maildirFolder(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-	}
-}
