@@ -67,7 +67,7 @@ func (d *database) deliver(ctx context.Context, c Config, raw []byte, envelopeOf
 	envelope := envelopeOf(trace)
 	delivery := &store.Delivery{
 		Raw: mail, Message: parsed, Envelope: &envelope, Identity: trace.Identity,
-		Account: Bounded(c.Account), Mailbox: Bounded(mailboxName(c.Mailbox)),
+		Account: bounded(c.Account), Mailbox: bounded(mailboxName(c.Mailbox)),
 		ExtensionMailbox: c.ExtensionMailbox, RejectUnknown: c.RejectUnknown,
 	}
 	address(delivery, c)
@@ -101,7 +101,7 @@ func address(d *store.Delivery, c Config) {
 		}
 		seen[to.Address] = true
 		l := Lookup(to, c.RecipientDelimiter)
-		if short := Bounded(to.Address); short != to.Address {
+		if short := bounded(to.Address); short != to.Address {
 			to.Address = short
 			d.Defects = append(d.Defects, "recipient-too-long")
 		}

@@ -13,8 +13,8 @@ import (
 // a PostgreSQL index must stay under 2.7 kB. RFC 5321 4.5.3.1 ends at 256.
 const maxName = 1000
 
-// Bounded cuts a longer name, and keeps it distinct by a hash of the whole.
-func Bounded(name string) string {
+// bounded cuts a longer name, and keeps it distinct by a hash of the whole.
+func bounded(name string) string {
 	if len(name) <= maxName {
 		return name
 	}
@@ -44,12 +44,12 @@ func Lookup(to message.Recipient, delimiters string) store.Lookup {
 		}
 	}
 	l := store.Lookup{
-		Address:   Bounded(strings.ToLower(message.JoinPath(local, domain))),
-		Base:      Bounded(strings.ToLower(message.JoinPath(base, domain))),
-		Extension: Bounded(extension),
+		Address:   bounded(strings.ToLower(message.JoinPath(local, domain))),
+		Base:      bounded(strings.ToLower(message.JoinPath(base, domain))),
+		Extension: bounded(extension),
 	}
 	if delimiter != "" {
-		l.Wildcard = Bounded(strings.ToLower(message.JoinPath(base+delimiter+"*", domain)))
+		l.Wildcard = bounded(strings.ToLower(message.JoinPath(base+delimiter+"*", domain)))
 	}
 	return l
 }

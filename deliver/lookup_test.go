@@ -47,11 +47,11 @@ func TestLookup(t *testing.T) {
 }
 
 func TestBoundedFitsAnIndexAndStaysDistinct(t *testing.T) {
-	one, other := Bounded(strings.Repeat("é", 5000)+"1"), Bounded(strings.Repeat("é", 5000)+"2")
-	if len(one) > maxName || one == other || one != Bounded(strings.Repeat("é", 5000)+"1") {
+	one, other := bounded(strings.Repeat("é", 5000)+"1"), bounded(strings.Repeat("é", 5000)+"2")
+	if len(one) > maxName || one == other || one != bounded(strings.Repeat("é", 5000)+"1") {
 		t.Errorf("%d bytes: %q and %q", len(one), one, other)
 	}
-	if got := Bounded("bob@x"); got != "bob@x" {
+	if got := bounded("bob@x"); got != "bob@x" {
 		t.Error(got)
 	}
 }
