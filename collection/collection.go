@@ -9,6 +9,7 @@
 package collection
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"time"
@@ -44,6 +45,7 @@ type Unit struct {
 // Past is what is known of a unit from another time.
 type Past struct {
 	Revision string // of the time when all of it was settled; "" for never
+	Bytes    int64  // of its mails
 	Has      func(id string) bool
 }
 
@@ -92,6 +94,8 @@ type Reader struct {
 	Options
 	visitor Visitor
 	seen    map[fileID]bool // folders that were read, so that no link leads round
+	links   []place         // folders that links lead to: read last
+	small   bytes.Buffer    // for readLimited
 }
 
 // NewReader makes a reader.

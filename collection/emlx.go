@@ -30,23 +30,17 @@ func emlxSize(head []byte) (size int64, rest []byte) {
 	return size, rest
 }
 
-// maxList is more than any property list of a mail has.
-const maxList = 64 << 10
-
 func (s *stream) readEmlx(m member, body io.Reader) error {
-	whole, err := readLimited(body, m.size, s.reader.MaxSize+maxList)
+	whole, err := s.reader.readLimited(body, -1)
 	if errors.Is(err, errTooLarge) {
-		return s.failed(m, tooLarge(s.reader.MaxSize))
+		return s.failed(m, err)
 	}
 	if err != nil {
 		return err
 	}
 	size, rest := emlxSize(whole)
-	switch {
-	case size > int64(len(rest)):
+	if size > int64(len(rest)) {
 		return s.failed(m, io.ErrUnexpectedEOF)
-	case size > s.reader.MaxSize:
-		return s.failed(m, tooLarge(s.reader.MaxSize))
 	}
 	mail := &Mail{Path: m.path, Raw: rest[:size:size], ModTime: m.modTime, Folder: s.reader.folder(appleFolder(m.dir), "")}
 	readList(mail, rest[size:])

@@ -2,6 +2,7 @@ package collection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -40,6 +41,10 @@ func (r *Reader) readFile(ctx context.Context, p place, info fs.FileInfo, in *Un
 		return nil
 	}
 	defer f.Close()
+	if now, err := f.Stat(); err != nil || !os.SameFile(info, now) {
+		r.visitor.Failed(in, p.path, errors.New("another file took its place: run it again"))
+		return nil
+	}
 	head := make([]byte, sniffSize)
 	n, err := io.ReadFull(f, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
@@ -47,20 +52,29 @@ func (r *Reader) readFile(ctx context.Context, p place, info fs.FileInfo, in *Un
 		return nil
 	}
 	kind := sniff(head[:n])
-	if kind.contains() || kind == KindMbox || kind == KindMMDF || kind == KindBabyl {
+	if kind.contains() || kind.isMailbox() && (in == nil || info.Size() > smallMailbox) {
 		return r.readUnit(ctx, p, m, kind, f, info, in)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		r.visitor.Failed(in, p.path, plainReason(err))
 		return nil
 	}
-	s := stream{reader: r, ctx: ctx, unit: in, id: id}
+	s := stream{reader: r, ctx: ctx, unit: in}
+	if !kind.isMailbox() {
+		s.id = id
+	} else {
+		s.past.Has = known
+	}
 	return s.readAll(m, &counted{f, r.visitor.Advance})
 }
 
+// smallMailbox is the size of a file of many mails that is settled with its
+// folder, rather than by itself.
+const smallMailbox = 1 << 20
+
 // readUnit reads a file that holds many mails.
 func (r *Reader) readUnit(ctx context.Context, p place, m member, kind Kind, f *os.File, info fs.FileInfo, in *Unit) error {
-	unit := &Unit{Path: p.path, Kind: kind, Folder: r.folder(p.dir, ""), Within: in}
+	unit := &Unit{Path: p.path, Kind: kind, Folder: r.unitFolder(m, kind), Within: in}
 	past, err := r.visitor.Enter(ctx, unit)
 	if err != nil {
 		return err
@@ -92,4 +106,16 @@ func (r *Reader) readUnit(ctx context.Context, p place, m member, kind Kind, f *
 func fileRevision(info fs.FileInfo) string {
 	id := idOf(info)
 	return fmt.Sprintf("%d.%d.%d.%d.%d", id.device, id.inode, info.Size(), info.ModTime().UnixNano(), changed(info).UnixNano())
+}
+
+// unitFolder is the folder of a file that holds many mails, or what is above the
+// folders in it.
+func (r *Reader) unitFolder(m member, kind Kind) string {
+	switch {
+	case !kind.contains():
+		return r.folder(m.dir, r.mailboxName(m))
+	case m.named:
+		return r.folder(m.dir, "")
+	}
+	return r.folder(m.dir, m.name)
 }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"mailrow/internal/maildirname"
 	"mailrow/message"
 )
 
@@ -21,15 +22,15 @@ func (r *Reader) folder(dir, mailbox string) string {
 		switch {
 		case step == "" || step == ".", strings.EqualFold(step, "Maildir"), strings.EqualFold(step, ".maildir"):
 		case inMaildir && len(step) > 1 && step[0] == '.':
-			levels = append(levels, maildirLevels(step)...)
+			levels = append(levels, strings.Split(maildirname.Mailbox(step), "/")...)
 		case inMaildir:
-			levels = append(levels, decodeName(step))
+			levels = append(levels, maildirname.Step(step))
 		default:
-			levels = append(levels, plainLevel(step))
+			levels = append(levels, maildirname.Text(plainLevel(step)))
 		}
 	}
 	if mailbox = stem(mailbox); mailbox != "" && mailbox != "mbox" {
-		levels = append(levels, mailbox)
+		levels = append(levels, maildirname.Text(mailbox))
 	}
 	levels = levels[min(r.Strip, len(levels)):]
 	name, _ := message.Clean(strings.Join(levels, "/"))
@@ -79,3 +80,15 @@ func inMaildir(m member) bool {
 var maildirName = regexp.MustCompile(`^[0-9]+\.[^/]`)
 
 func isMaildirName(name string) bool { return maildirName.MatchString(name) }
+
+var maildirLetters = regexp.MustCompile(`[:!;]2,([A-Z]*)`)
+
+// maildirFlags gives the flags in the name of a file. What Dovecot's keywords
+// mean, which are small letters, another file says, and not always before this.
+func maildirFlags(name string) []string {
+	found := maildirLetters.FindStringSubmatch(name)
+	if found == nil {
+		return nil
+	}
+	return maildirname.Flags(found[1], &[26]string{})
+}

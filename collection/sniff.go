@@ -5,7 +5,9 @@ import (
 	"strconv"
 	"strings"
 
-	"mailrow/message"
+	"mailrow/poller/babyl"
+	"mailrow/poller/mbox"
+	"mailrow/poller/mmdf"
 )
 
 // Kind is a form that mail is kept in.
@@ -27,6 +29,18 @@ const (
 	KindBzip2   Kind = "bzip2"
 	KindZstd    Kind = "zstd"
 )
+
+// contains tells the kinds that hold files.
+func (k Kind) contains() bool {
+	switch k {
+	case KindGzip, KindBzip2, KindZstd, KindTar, KindZip:
+		return true
+	}
+	return false
+}
+
+// isMailbox tells the kinds that hold many mails.
+func (k Kind) isMailbox() bool { return k == KindMbox || k == KindMMDF || k == KindBabyl }
 
 // sniffSize is how many bytes at the begin of a file tell its kind.
 const sniffSize = 8 << 10
@@ -143,12 +157,11 @@ func notInName(r rune) bool { return r <= ' ' || r >= 0x7f }
 // sniffMailbox tells the forms that hold many mails in one file.
 func sniffMailbox(head []byte) Kind {
 	switch {
-	case bytes.HasPrefix(head, []byte("\x01\x01\x01\x01\n")):
+	case mmdf.Sniff(head):
 		return KindMMDF
-	case bytes.HasPrefix(head, []byte("BABYL OPTIONS:")):
+	case babyl.Sniff(head):
 		return KindBabyl
-	}
-	if mail, sender := message.SplitFromLine(head); sender != nil && len(mail) < len(head) {
+	case mbox.Sniff(head):
 		return KindMbox
 	}
 	return KindUnknown

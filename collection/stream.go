@@ -2,7 +2,6 @@ package collection
 
 import (
 	"bufio"
-	"bytes"
 	"compress/bzip2"
 	"context"
 	"crypto/sha256"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"mailrow/message"
 )
 
 // stream reads what comes one byte after the other: a file that is not a plain
@@ -141,15 +142,6 @@ func (s *stream) read(m member, from io.Reader) error {
 	return s.readUnknown(m, head, body)
 }
 
-// contains tells the kinds that hold files.
-func (k Kind) contains() bool {
-	switch k {
-	case KindGzip, KindBzip2, KindZstd, KindTar, KindZip:
-		return true
-	}
-	return false
-}
-
 // readUnknown takes for mail what its place says is mail: no MUA and no MTA
 // refuses one without any field.
 func (s *stream) readUnknown(m member, head []byte, body io.Reader) error {
@@ -182,19 +174,22 @@ func (s *stream) failed(m member, err error) error {
 
 // isMailPlace says whether a file is mail by where it is, or by its name.
 func isMailPlace(m member) bool {
-	return inMaildir(m) && isMaildirName(m.name) || strings.EqualFold(path.Ext(m.name), ".eml")
+	return inMaildir(m) && isMaildirName(m.name) || isMailName(m.name)
 }
+
+func isMailName(name string) bool { return strings.EqualFold(path.Ext(name), ".eml") }
 
 // readMail reads a single mail.
 func (s *stream) readMail(m member, body io.Reader) error {
-	raw, err := readLimited(body, m.size, s.reader.MaxSize)
+	raw, err := s.reader.readLimited(body, m.size)
 	if errors.Is(err, errTooLarge) {
-		return s.failed(m, tooLarge(s.reader.MaxSize))
+		return s.failed(m, err)
 	}
 	if err != nil {
 		return err
 	}
-	mail := &Mail{Path: m.path, Raw: raw, ModTime: m.modTime, Folder: s.reader.folder(m.dir, "")}
+	mail := &Mail{Path: m.path, ModTime: m.modTime, Folder: s.reader.folder(m.dir, "")}
+	mail.Raw, mail.Sender = message.SplitFromLine(raw)
 	if inMaildir(m) {
 		mail.Flags = maildirFlags(m.name)
 		mail.ReceivedAt = m.modTime
@@ -220,31 +215,6 @@ func (s *stream) give(m *Mail) error {
 		return &visitorError{err}
 	}
 	return nil
-}
-
-var errTooLarge = errors.New("too large")
-
-func tooLarge(limit int64) error {
-	return fmt.Errorf("it is larger than max_size, which is %d bytes", limit)
-}
-
-// readLimited reads all of a mail. It takes room as the bytes come: what an
-// archive says of the size of a member may be a lie.
-func readLimited(from io.Reader, size, limit int64) ([]byte, error) {
-	if size > limit {
-		return nil, errTooLarge
-	}
-	var b bytes.Buffer
-	if size >= 0 && size < 1<<20 {
-		b.Grow(int(size) + bytes.MinRead)
-	}
-	if _, err := b.ReadFrom(io.LimitReader(from, limit+1)); err != nil {
-		return nil, err
-	}
-	if int64(b.Len()) > limit {
-		return nil, errTooLarge
-	}
-	return b.Bytes(), nil
 }
 
 // readCompressed reads what is inside of a compressed file. Its name is that of

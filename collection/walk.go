@@ -42,7 +42,10 @@ func (r *Reader) readPath(ctx context.Context, name string) error {
 	}
 	switch {
 	case info.IsDir():
-		return r.readDir(ctx, place{path: absolute}, info)
+		if err := r.readDir(ctx, place{path: absolute}, info); err != nil {
+			return err
+		}
+		return r.readLinked(ctx)
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("read %s: it is neither a file nor a folder: to read from a pipe, name -", name)
 	}
@@ -56,12 +59,17 @@ type place struct {
 	named bool
 }
 
-func (p place) in(name string) place { return place{path: filepath.Join(p.path, name), dir: p.dir} }
+// file is a file in a folder, below a folder in it.
+func (p place) file(name string) place { return place{path: filepath.Join(p.path, name), dir: p.dir} }
+func (p place) below(name string) place {
+	return place{path: filepath.Join(p.path, name), dir: path.Join(p.dir, name)}
+}
 
 // listing is the names in a folder by what they are.
 type listing struct {
-	dirs, files []string
-	revision    string
+	dirs, linked, files []string // linked are folders elsewhere
+	revision            string   // of the files; "" when they changed a moment ago
+	bytes               int64    // of the files
 }
 
 // list reads a folder. Whatever is neither a file nor a folder, such as a pipe
@@ -80,27 +88,60 @@ func (r *Reader) list(dir string) (listing, error) {
 	slices.Sort(names)
 	sum, fresh := sha256.New(), false
 	for _, name := range names {
-		info, err := os.Stat(filepath.Join(dir, name))
+		path := filepath.Join(dir, name)
+		info, linked, err := look(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ELOOP):
 			continue // gone, or a link to nowhere
 		case err != nil:
-			l.files = append(l.files, name) // opening it will tell what is wrong
+			r.visitor.Failed(nil, path, plainReason(err))
 			fresh = true
+		case info.IsDir() && linked:
+			l.linked = append(l.linked, name)
 		case info.IsDir():
 			l.dirs = append(l.dirs, name)
 		case info.Mode().IsRegular():
 			l.files = append(l.files, name)
+			l.bytes += info.Size()
 			addRevision(sum, name, info)
 			fresh = fresh || time.Since(changed(info)) < settled
 		default:
-			r.visitor.Skipped(filepath.Join(dir, name))
+			r.visitor.Skipped(path)
 		}
 	}
 	if !fresh {
 		l.revision = hex.EncodeToString(sum.Sum(nil))
 	}
 	return l, nil
+}
+
+// errForeign is why a link is not followed: whoever imports as root would
+// read for its owner what that one may not.
+var errForeign = errors.New("it is a link to what is not its owner's: name what it leads to")
+
+// look gives what a name is, or what its link leads to.
+func look(path string) (info fs.FileInfo, linked bool, err error) {
+	info, err = os.Lstat(path)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return info, false, err
+	}
+	target, err := os.Stat(path)
+	if err != nil {
+		return nil, true, err
+	}
+	switch by := ownerOf(info); by {
+	case ownerOf(target), 0, uint32(os.Geteuid()):
+		return target, true, nil
+	}
+	return nil, true, errForeign
+}
+
+func ownerOf(info fs.FileInfo) uint32 {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ^uint32(0)
+	}
+	return stat.Uid
 }
 
 func addRevision(sum hash.Hash, name string, info fs.FileInfo) {
@@ -117,8 +158,12 @@ func changed(info fs.FileInfo) time.Time {
 	return time.Unix(stat.Ctim.Unix())
 }
 
-// readDir reads a folder and what is below it, each folder once.
+// readDir reads a folder and what is below it, each folder once. Where links lead
+// is read last, so that a folder is met where it is.
 func (r *Reader) readDir(ctx context.Context, p place, info fs.FileInfo) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if id := idOf(info); r.seen[id] {
 		return nil
 	} else {
@@ -127,7 +172,15 @@ func (r *Reader) readDir(ctx context.Context, p place, info fs.FileInfo) error {
 	l, err := r.list(p.path)
 	if err != nil {
 		r.visitor.Failed(nil, p.path, plainReason(err))
-		return ctx.Err()
+		return nil
+	}
+	if slices.Contains(l.dirs, "cur") || slices.Contains(l.dirs, "new") {
+		if err := r.readMaildir(ctx, p); err != nil {
+			return err
+		}
+		l.dirs = slices.DeleteFunc(l.dirs, func(name string) bool {
+			return slices.Contains(maildirParts, name) && !holdsMaildir(filepath.Join(p.path, name))
+		})
 	}
 	if len(l.files) > 0 {
 		if err := r.readFiles(ctx, p, l); err != nil {
@@ -135,8 +188,7 @@ func (r *Reader) readDir(ctx context.Context, p place, info fs.FileInfo) error {
 		}
 	}
 	for _, name := range l.dirs {
-		sub := p.in(name)
-		sub.dir = path.Join(p.dir, name)
+		sub := p.below(name)
 		info, err := os.Stat(sub.path)
 		if err != nil {
 			r.visitor.Failed(nil, sub.path, plainReason(err))
@@ -146,7 +198,40 @@ func (r *Reader) readDir(ctx context.Context, p place, info fs.FileInfo) error {
 			return err
 		}
 	}
+	for _, name := range l.linked {
+		r.links = append(r.links, p.below(name))
+	}
 	return nil
+}
+
+// readLinked reads the folders that links lead to.
+func (r *Reader) readLinked(ctx context.Context) error {
+	for len(r.links) > 0 {
+		p := r.links[0]
+		r.links = r.links[1:]
+		info, err := os.Stat(p.path)
+		if err != nil {
+			r.visitor.Failed(nil, p.path, plainReason(err))
+			continue
+		}
+		if err := r.readDir(ctx, p, info); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maildirParts are the folders of a Maildir that are no folders of mail.
+var maildirParts = []string{"cur", "new", "tmp"}
+
+// holdsMaildir says whether a folder is one of mail though it is called "new".
+func holdsMaildir(path string) bool {
+	for _, sub := range maildirParts[:2] {
+		if info, err := os.Stat(filepath.Join(path, sub)); err == nil && info.IsDir() {
+			return true
+		}
+	}
+	return false
 }
 
 // plainReason is an error of the file system without the path, which is told
@@ -168,14 +253,15 @@ func (r *Reader) readFiles(ctx context.Context, p place, l listing) error {
 	}
 	if past.Revision != "" && past.Revision == l.revision {
 		r.visitor.Unchanged(unit)
+		r.visitor.Advance(l.bytes)
 		return nil
 	}
 	for _, name := range l.files {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		file := p.in(name)
-		info, err := os.Stat(file.path)
+		file := p.file(name)
+		info, _, err := look(file.path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

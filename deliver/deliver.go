@@ -64,13 +64,8 @@ func (d *database) deliver(ctx context.Context, c Config, raw []byte, envelopeOf
 	if trace.ReturnPath == nil {
 		trace.ReturnPath = fromLine
 	}
-	envelope := envelopeOf(trace)
-	delivery := &store.Delivery{
-		Raw: mail, Message: parsed, Envelope: &envelope, Identity: trace.Identity,
-		Account: bounded(c.Account), Mailbox: bounded(mailboxName(c.Mailbox)),
-		ExtensionMailbox: c.ExtensionMailbox, RejectUnknown: c.RejectUnknown,
-	}
-	address(delivery, c)
+	delivery := Address(c, envelopeOf(trace))
+	delivery.Raw, delivery.Message, delivery.Identity = mail, parsed, trace.Identity
 	if len(delivery.Lookups) == 0 {
 		return Outcome{Cause: CauseNoRecipient, Detail: "give it after --, or use --account"}
 	}
@@ -82,17 +77,22 @@ func (d *database) deliver(ctx context.Context, c Config, raw []byte, envelopeOf
 	if err != nil {
 		return outcomeOf(err)
 	}
-	return outcomeOfResults(results, envelope.Recipients)
+	return outcomeOfResults(results, delivery.Envelope.Recipients)
 }
 
-// address fills the lookups, each recipient once. With an account but no
-// recipient the account is the recipient.
-func address(d *store.Delivery, c Config) {
-	given := d.Envelope.Recipients
+// Address begins a delivery: to each recipient of the envelope once, by what the
+// configuration says. With an account but no recipient the account is the recipient;
+// without either there is none.
+func Address(c Config, e message.Envelope) *store.Delivery {
+	given := e.Recipients
 	if len(given) == 0 && c.Account != "" {
 		given = []message.Recipient{{Address: c.Account}}
 	}
-	d.Envelope.Recipients = nil
+	e.Recipients = nil
+	d := &store.Delivery{
+		Envelope: &e, Account: bounded(c.Account), Mailbox: bounded(mailboxName(c.Mailbox)),
+		ExtensionMailbox: c.ExtensionMailbox, RejectUnknown: c.RejectUnknown,
+	}
 	seen := make(map[string]bool, len(given))
 	for _, to := range given {
 		to.Address = message.ForwardPath(to.Address)
@@ -108,6 +108,7 @@ func address(d *store.Delivery, c Config) {
 		d.Envelope.Recipients = append(d.Envelope.Recipients, to)
 		d.Lookups = append(d.Lookups, l)
 	}
+	return d
 }
 
 // mailboxName writes INBOX in its one form (RFC 9051 5.1).

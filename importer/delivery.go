@@ -21,15 +21,14 @@ func (i *Import) delivery(m *collection.Mail) *store.Delivery {
 	if sender == nil {
 		sender = m.Sender
 	}
-	return &store.Delivery{
-		Raw: m.Raw, Message: parsed, Identity: m.Identity,
-		Envelope: &message.Envelope{
-			Source: "import", Sender: sender, Recipients: []message.Recipient{to},
-			ReceivedAt: receivedAt(m, trace, parsed), Flags: m.Flags,
-		},
-		Lookups: []store.Lookup{deliver.Lookup(to, i.RecipientDelimiter)},
-		Account: i.Account, Mailbox: i.mailbox(m.Folder),
-	}
+	d := deliver.Address(deliver.Config{
+		Account: i.Account, Mailbox: i.mailbox(m.Folder), RecipientDelimiter: i.RecipientDelimiter,
+	}, message.Envelope{
+		Source: "import", Sender: sender, Recipients: []message.Recipient{to},
+		ReceivedAt: receivedAt(m, trace, parsed), Flags: m.Flags,
+	})
+	d.Raw, d.Message = m.Raw, parsed
+	return d
 }
 
 // receivedAt is when a mail came, by the best witness: its mailbox; the server
@@ -57,9 +56,4 @@ var (
 
 func isPlausible(at time.Time) bool {
 	return at.After(firstMail) && at.Before(time.Now().Add(clockSkew))
-}
-
-// bounded keeps a name within what an index takes.
-func bounded(name string) string {
-	return deliver.Bounded(name)
 }

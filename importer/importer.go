@@ -189,9 +189,9 @@ func (i *Import) row(u *collection.Unit) imports.Row {
 func (i *Import) mailbox(folder string) string {
 	switch {
 	case folder != inbox && i.Mailbox != "":
-		return bounded(i.Mailbox + "/" + folder)
+		return i.Mailbox + "/" + folder
 	case folder != inbox:
-		return bounded(folder)
+		return folder
 	case i.Mailbox != "":
 		return i.Mailbox
 	case i.Inbox != "":

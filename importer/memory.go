@@ -99,7 +99,7 @@ func (m *memory) enter(ctx context.Context, u *collection.Unit) (collection.Past
 		of.within.pending++
 	}
 	m.units[u] = of
-	return collection.Past{Revision: of.row.Revision, Has: of.row.Settled.Has}, nil
+	return collection.Past{Revision: of.row.Revision, Bytes: of.row.Bytes, Has: of.row.Settled.Has}, nil
 }
 
 // unchanged closes a unit that need not be read, and gives its row.

@@ -102,7 +102,7 @@ func (p *program) runImport(c *cobra.Command, f importFlags, paths []string) err
 		to.Address = f.account
 	}
 	lookup := deliver.Lookup(to, config.RecipientDelimiter)
-	o.Account, o.Recipient = f.account, deliver.Bounded(to.Address)
+	o.Account, o.Recipient = f.account, to.Address
 	o.Owner, _ = message.SplitPath(lookup.Base)
 	if f.dryRun {
 		return p.importAll(c, o, paths)
