@@ -79,6 +79,9 @@ func inMaildir(m member) bool {
 // A name of a mail in a Maildir begins with the time when it came.
 var maildirName = regexp.MustCompile(`^[0-9]+\.[^/]`)
 
+// isUnfinished says that a program was still writing the mail.
+func isUnfinished(m member) bool { return path.Base(m.dir) == "tmp" && isMaildirName(m.name) }
+
 func isMaildirName(name string) bool { return maildirName.MatchString(name) }
 
 var maildirLetters = regexp.MustCompile(`[:!;]2,([A-Z]*)`)

@@ -119,6 +119,10 @@ func (s *stream) read(m member, from io.Reader) error {
 		return err
 	}
 	kind := sniff(head)
+	if isUnfinished(m) {
+		s.reader.visitor.Skipped(m.path)
+		return nil
+	}
 	if m.depth >= maxDepth && kind.contains() {
 		return s.failed(m, fmt.Errorf("it is inside of %d archives: unpack it first", maxDepth))
 	}

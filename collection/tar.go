@@ -15,11 +15,14 @@ const tarBlock = 512
 // readTar reads the members of a tar. Where a header is broken it goes on with
 // the next that is not: one bad block does not cost what is behind it.
 func (s *stream) readTar(m member, body *bufio.Reader) error {
-	in := &layer{path: m.path, from: body}
-	files := tar.NewReader(body)
+	in := &layer{path: m.path}
+	blocks := &blocks{from: body}
+	files := tar.NewReader(blocks)
 	for {
 		header, err := files.Next()
 		switch {
+		case err == io.EOF && !blocks.atEnd():
+			return s.ownLayer(m, in.own(io.ErrUnexpectedEOF))
 		case err == io.EOF:
 			return nil
 		case errors.Is(err, tar.ErrHeader):
@@ -27,7 +30,7 @@ func (s *stream) readTar(m member, body *bufio.Reader) error {
 			if err := skipToHeader(body); err != nil {
 				return s.ownLayer(m, in.own(withoutEOF(err)))
 			}
-			files = tar.NewReader(body)
+			files = tar.NewReader(blocks)
 			continue
 		case err != nil:
 			return s.ownLayer(m, in.own(err))
@@ -41,6 +44,28 @@ func (s *stream) readTar(m member, body *bufio.Reader) error {
 		}
 	}
 }
+
+// blocks remembers the end of what was read: an empty block is the end of a tar,
+// and without it the tar is cut off, be it between two members.
+type blocks struct {
+	from io.Reader
+	tail [tarBlock]byte
+	size int64
+}
+
+func (b *blocks) Read(p []byte) (int, error) {
+	n, err := b.from.Read(p)
+	b.size += int64(n)
+	if n >= tarBlock {
+		copy(b.tail[:], p[n-tarBlock:n])
+	} else {
+		copy(b.tail[:], b.tail[n:])
+		copy(b.tail[tarBlock-n:], p[:n])
+	}
+	return n, err
+}
+
+func (b *blocks) atEnd() bool { return b.size%tarBlock == 0 && b.tail == [tarBlock]byte{} }
 
 func withoutEOF(err error) error {
 	if err == io.EOF {
