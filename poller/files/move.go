@@ -73,8 +73,21 @@ func MakeDir(path, like string) error {
 	return own(path, like)
 }
 
-// own gives path the owner and the permissions of like. Only root can give what
-// is not his own.
+// MakeFile makes an empty file that belongs to whom a directory belongs to. One that
+// is there is no error.
+func MakeFile(path, like string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return errors.Join(own(path, like), file.Close())
+}
+
+// own gives path the owner and the permissions of like; a file none to execute.
+// Only root can give what is not his own.
 func own(path, like string) error {
 	var stat unix.Stat_t
 	if err := unix.Stat(like, &stat); err != nil {
@@ -85,7 +98,13 @@ func own(path, like string) error {
 			return err
 		}
 	}
-	return os.Chmod(path, fs.FileMode(stat.Mode&0o777))
+	mode := fs.FileMode(stat.Mode & 0o777)
+	if info, err := os.Lstat(path); err != nil {
+		return err
+	} else if !info.IsDir() {
+		mode &= 0o666
+	}
+	return os.Chmod(path, mode)
 }
 
 // SameBytes compares two files. One that cannot be read is like no other.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mailrow/internal/maildirname"
@@ -55,9 +56,9 @@ func (f *folder) subs() []string {
 
 func (f *folder) file(n name) string {
 	if n.cur {
-		return filepath.Join(f.path, "cur", n.file)
+		return f.path + "/cur/" + n.file
 	}
-	return filepath.Join(f.path, "new", n.file)
+	return f.path + "/new/" + n.file
 }
 
 // read reads the names. It says whether they held still.
@@ -93,10 +94,9 @@ func (f *folder) read() (still bool, err error) {
 // place is where a mail is. Another of its names, and its copies, are there after
 // a crash in the middle of a move.
 type place struct {
-	unique string
-	stamp  files.Stamp
-	name   name
-	twins  []place
+	stamp files.Stamp
+	name  name
+	twins []place
 }
 
 func (f *folder) List(ctx context.Context, since string) (*poller.Listing, error) {
@@ -211,7 +211,7 @@ func (f *folder) find(unique string) []name {
 // mails gives the mails that names of one unique part are of: usually one. gone
 // says that not all of the names are there any more.
 func (f *folder) mails(names []name) (entries []poller.Entry, gone bool, err error) {
-	var places []place
+	places := make([]place, 0, 1)
 	for _, n := range names {
 		stamp, _, err := files.Lstat(f.file(n))
 		switch {
@@ -223,7 +223,7 @@ func (f *folder) mails(names []name) (entries []poller.Entry, gone bool, err err
 		case err != nil:
 			return nil, false, err
 		}
-		this := place{unique: n.id(), stamp: stamp, name: n}
+		this := place{stamp: stamp, name: n}
 		if i := slices.IndexFunc(places, func(other place) bool { return f.sameBytes(this, other) }); i >= 0 {
 			places[i].twins = append(places[i].twins, this)
 			continue
@@ -233,8 +233,9 @@ func (f *folder) mails(names []name) (entries []poller.Entry, gone bool, err err
 	if gone {
 		return nil, true, nil
 	}
-	for _, p := range places {
-		entries = append(entries, f.entry(p, places))
+	entries = make([]poller.Entry, len(places))
+	for i, p := range places {
+		entries[i] = f.entry(p, places)
 	}
 	return entries, false, nil
 }
@@ -247,10 +248,10 @@ func (f *folder) sameBytes(a, b place) bool {
 // entry describes the mail at a place; all are the places of its unique part.
 func (f *folder) entry(p place, all []place) poller.Entry {
 	// The size belongs to the id: a file that was written anew is another mail.
-	id := fmt.Sprintf("%s,S=%d", maildirname.Text(p.unique), p.stamp.Size)
+	id := maildirname.Text(p.name.id()) + ",S=" + strconv.FormatInt(p.stamp.Size, 10)
 	for _, other := range all {
 		if other.stamp != p.stamp && other.stamp.Size == p.stamp.Size {
-			id += fmt.Sprintf(",I=%d", p.stamp.Inode) // no program names its files so
+			id += ",I=" + strconv.FormatUint(p.stamp.Inode, 10) // no program names its files so
 			break
 		}
 	}
@@ -287,15 +288,15 @@ func (f *folder) current(p place) (name, error) {
 			}
 		}
 		if still {
-			return name{}, fmt.Errorf("mail %s of folder %q: %w", p.unique, f.name, poller.ErrGone)
+			return name{}, fmt.Errorf("mail %s of folder %q: %w", p.name.id(), f.name, poller.ErrGone)
 		}
 	}
-	return name{}, fmt.Errorf("mail %s of folder %q: its name changes too often to be found", p.unique, f.name)
+	return name{}, fmt.Errorf("mail %s of folder %q: its name changes too often to be found", p.name.id(), f.name)
 }
 
 // search looks for a mail among the names that were read last.
 func (f *folder) search(p place) (n name, found bool) {
-	for _, n := range f.find(p.unique) {
+	for _, n := range f.find(p.name.id()) {
 		if files.Check(f.file(n), p.stamp) == nil {
 			return n, true
 		}

@@ -208,7 +208,7 @@ func TestFoldersWithoutPatterns(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir+"/mbox", "From joe\n")
-	must(t, os.Mkdir(dir+"/empty", 0o700))
+	must(t, os.Mkdir(dir+"/empty", 0o755))
 	put(t, dir+"/closed/new/1", "x")
 	put(t, dir+"/Mail/new/1", "x")
 	put(t, dir+"/Mail/.Closed/new/1", "x")

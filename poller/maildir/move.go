@@ -262,11 +262,7 @@ func makeMaildir(path, root string) error {
 		}
 	}
 	if path != root && strings.HasPrefix(filepath.Base(path), ".") { // what tells it from the Maildir that it is in
-		mark, err := os.OpenFile(filepath.Join(path, "maildirfolder"), os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			return err
-		}
-		if err := mark.Close(); err != nil {
+		if err := files.MakeFile(filepath.Join(path, "maildirfolder"), root); err != nil {
 			return err
 		}
 	}
