@@ -56,13 +56,6 @@ func NewReader(r io.Reader, o Options) *Reader {
 	return b
 }
 
-// newPiece reads what was found to be one mail.
-func newPiece(r io.Reader, python bool, o Options) *Reader {
-	b := NewReader(r, o)
-	b.began, b.python = true, python
-	return b
-}
-
 // Sniff tells from the begin of a file whether it is Babyl.
 func Sniff(first []byte) bool {
 	return len(first) >= len(options) && strings.EqualFold(string(first[:len(options)]), options)

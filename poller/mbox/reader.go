@@ -62,6 +62,14 @@ const (
 	patch // of git format-patch
 )
 
+// fromLine is a From_ line that was found.
+type fromLine struct {
+	message.FromLine
+	kind   kind
+	crlf   bool // it ended in CR LF
+	length int
+}
+
 // Reader reads the mails of an mbox in one pass.
 type Reader struct {
 	win   *mailfile.Window
@@ -70,11 +78,11 @@ type Reader struct {
 	alone bool // all there is belongs to one mail
 	began bool
 
-	mail     mailfile.Mail
-	kind     kind  // of the mail's From_ line
-	crlf     bool  // it ended in CR LF
-	rd       bool  // the mail is quoted as mboxrd is
-	believed int64 // where the mail ends if Content-Length is right; -1 without
+	from     fromLine // of the mail
+	next     fromLine // of the mail after it, once that is known
+	nextAt   int64    // and where it stands
+	rd       bool     // the mail is quoted as mboxrd is
+	believed int64    // where the mail ends if Content-Length is right; -1 without
 	verdict  verdict
 
 	plain   int  // bytes to give as they are
@@ -105,7 +113,7 @@ func NewReader(r io.Reader, o Options) *Reader {
 func Sniff(first []byte) bool {
 	r := NewReader(bytes.NewReader(first), Options{})
 	r.skipBlank()
-	return r.begins(r.win.Ahead(lookAhead), true) != none
+	return r.begins(r.win.Ahead(lookAhead), true).kind != none
 }
 
 var errNotMbox = &mailfile.NotOneError{Form: "mbox", Want: `a line "From sender date"`}
@@ -128,16 +136,17 @@ func (r *Reader) Next() (*mailfile.Mail, error) {
 		if len(ahead) == 0 {
 			return nil, io.EOF
 		}
-		if r.kind = r.begins(ahead, true); r.kind == none {
-			return nil, errNotMbox
+		if first || r.nextAt != r.win.Offset() {
+			if r.next = r.begins(ahead, true); r.next.kind == none {
+				return nil, errNotMbox
+			}
 		}
 		r.began = true
-		r.enter()
+		m := r.enter()
 		notes := r.readNotes()
-		r.mail.Flags = notes.Flags
+		m.Flags = notes.Flags
 		if !first || !notes.Internal {
-			mail := r.mail
-			return &mail, nil
+			return m, nil
 		}
 	}
 }
@@ -191,19 +200,19 @@ func (r *Reader) skipBlank() {
 }
 
 // enter begins the mail whose From_ line is ahead.
-func (r *Reader) enter() {
-	line := firstLine(r.win.Ahead(lookAhead))
-	f, _ := message.ParseFromLine(line)
-	r.mail = mailfile.Mail{Start: r.win.Offset(), Sender: f.Sender, ReceivedAt: f.In(r.o.Location)}
-	if r.kind == patch {
-		r.mail.ReceivedAt, r.mail.Sender = time.Time{}, nil
+func (r *Reader) enter() *mailfile.Mail {
+	r.from = r.next
+	f := r.from
+	m := &mailfile.Mail{Start: r.win.Offset()}
+	if f.kind != patch {
+		m.Sender, m.ReceivedAt = f.Sender, f.In(r.o.Location)
 	}
-	r.crlf = bytes.HasSuffix(line, []byte("\r\n"))
 	r.rd = r.o.Dialect == RD || r.o.Dialect == Auto && f.Sender != nil && *f.Sender == "mboxrd@z"
 	r.believed, r.verdict = -1, untried
-	r.win.Skip(len(line))
+	r.win.Skip(f.length)
 	r.quoting = true
 	r.scan.Begin()
+	return m
 }
 
 // readNotes reads the notes in the mail's header.

@@ -19,7 +19,7 @@ var (
 func (r *Reader) tail(content []byte) (own, behind int) {
 	end := r.win.Offset() + int64(len(content))
 	switch {
-	case r.rd && r.crlf && bytes.HasSuffix(content, []byte("\r\n")):
+	case r.rd && r.from.crlf && bytes.HasSuffix(content, []byte("\r\n")):
 		return 2, 0
 	case r.rd && bytes.HasSuffix(content, []byte("\n")):
 		return 1, 0
@@ -48,34 +48,38 @@ func (r *Reader) separates(at int) bool {
 		return false
 	}
 	ahead := r.win.Ahead(at + lookAhead)
-	if r.begins(ahead[at:], r.blankEnd(ahead[:at]) > 0) == none {
+	found := r.begins(ahead[at:], r.blankEnd(ahead[:at]) > 0)
+	offset := r.win.Offset() + int64(at)
+	if found.kind == none || offset < r.believed && r.proves() {
 		return false
 	}
-	return r.win.Offset()+int64(at) >= r.believed || !r.proves()
+	r.next, r.nextAt = found, offset
+	return true
 }
 
-// begins says what kind of From_ line b begins with, none unless it is believed
-// there: after an empty line, or not.
-func (r *Reader) begins(b []byte, blank bool) kind {
+// begins reads the From_ line that b begins with. Its kind is none unless it is
+// believed there: after an empty line, or not.
+func (r *Reader) begins(b []byte, blank bool) fromLine {
 	line := firstLine(b)
 	f, ok := message.ParseFromLine(line)
 	if !ok {
-		return none
+		return fromLine{}
 	}
+	found := fromLine{FromLine: f, crlf: bytes.HasSuffix(line, []byte("\r\n")), length: len(line)}
 	field := message.BeginsWithField(b[len(line):]) || bytes.HasPrefix(b[len(line):], quoted)
 	switch {
 	case isPatch(line):
-		if blank && field && (!r.began || r.kind == patch) {
-			return patch
+		if blank && field && (!r.began || r.from.kind == patch) {
+			found.kind = patch
 		}
 	case f.Dated:
 		if blank || field || r.rd {
-			return dated
+			found.kind = dated
 		}
-	case blank && field && (!r.began || r.kind == bare):
-		return bare
+	case blank && field && (!r.began || r.from.kind == bare):
+		found.kind = bare
 	}
-	return none
+	return found
 }
 
 // isPatch knows the first line of git format-patch, whose date never changes.
@@ -110,7 +114,7 @@ func (r *Reader) leadsToEnd() bool {
 	if len(there) == blank {
 		return true
 	}
-	return (atStart || blank > 0) && r.begins(there[blank:], true) != none
+	return (atStart || blank > 0) && r.begins(there[blank:], true).kind != none
 }
 
 // emptyLine is the length of the empty line that b begins with.
