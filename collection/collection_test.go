@@ -132,13 +132,18 @@ func TestTree(t *testing.T) {
 		"ann/Maildir/maildirsize":       "1000S\n10 1\n",
 		"ann/Maildir/subscriptions":     "A.B\n",
 		"odd\xff\n/z.eml":               aMail("z"),
+		"mh/.mh_sequences":              "unseen: 2\nreplied: 1\n",
+		"mh/1":                          aMail("h1"),
+		"mh/2":                          aMail("h2"),
+		"mh/,3":                         aMail("removed"),
+		"mh/sub/7":                      aMail("h7"),
 	} {
 		write(t, filepath.Join(dir, path), content)
 	}
 	f := read(t, dir)
 	want := []string{
 		"INBOX a", "INBOX i1", "Sent s1", "Sent s2", "Work/Plans p1", "ann m1 \\Flagged,\\Seen", "ann m2",
-		"ann/A/B m4 \\Answered,\\Seen", "lists/go g1", "lists/go g2", "odd\\ff\n z", "x.eml y",
+		"ann/A/B m4 \\Answered,\\Seen", "lists/go g1", "lists/go g2", `mh h1 \Answered,\Seen`, "mh h2", "mh/sub h7", "odd\\ff\n z", "x.eml y",
 	}
 	if diff := cmp.Diff(want, f.lines()); diff != "" {
 		t.Error(diff)

@@ -83,7 +83,7 @@ func bzip2Of(t testing.TB, content []byte) []byte {
 	if _, err := exec.LookPath("bzip2"); err != nil {
 		needs.Missing(t, "bzip2", needs.Install)
 	}
-	cmd := exec.Command("bzip2", "-c")
+	cmd := exec.Command("bzip2", "-1c") // in blocks of 100 kB
 	cmd.Stdin = bytes.NewReader(content)
 	out, err := cmd.Output()
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"mailrow/poller/maildir"
 	"mailrow/poller/mailfile"
 	"mailrow/poller/mbox"
+	"mailrow/poller/mh"
 	"mailrow/poller/mmdf"
 )
 
@@ -98,6 +99,18 @@ func (r *Reader) mailboxName(m member) string {
 func (r *Reader) readMaildir(ctx context.Context, p place) error {
 	unit := &Unit{Path: p.path, Kind: KindMaildir, Folder: r.folder(p.dir+"/cur", "")}
 	source, err := maildir.Open(p.path, maildir.Options{})
+	if err != nil {
+		r.visitor.Failed(nil, p.path, plainReason(err))
+		return nil
+	}
+	defer source.Close()
+	return r.readFolder(ctx, unit, source)
+}
+
+// readMH reads the mail of an MH folder, and of none below it.
+func (r *Reader) readMH(ctx context.Context, p place) error {
+	unit := &Unit{Path: p.path, Kind: KindMH, Folder: r.folder(p.dir, "")}
+	source, err := mh.Open(p.path)
 	if err != nil {
 		r.visitor.Failed(nil, p.path, plainReason(err))
 		return nil

@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -182,6 +183,12 @@ func (r *Reader) readDir(ctx context.Context, p place, info fs.FileInfo) error {
 			return slices.Contains(maildirParts, name) && !holdsMaildir(filepath.Join(p.path, name))
 		})
 	}
+	if slices.Contains(l.files, ".mh_sequences") {
+		if err := r.readMH(ctx, p); err != nil {
+			return err
+		}
+		l.files = slices.DeleteFunc(l.files, isMHFile)
+	}
 	if len(l.files) > 0 {
 		if err := r.readFiles(ctx, p, l); err != nil {
 			return err
@@ -202,6 +209,13 @@ func (r *Reader) readDir(ctx context.Context, p place, info fs.FileInfo) error {
 		r.links = append(r.links, p.below(name))
 	}
 	return nil
+}
+
+// isMHFile tells what MH keeps in a folder: mails have numbers, and those that
+// were removed a comma or a hash before them.
+func isMHFile(name string) bool {
+	number := strings.TrimLeft(name, ",#")
+	return name == ".mh_sequences" || number != "" && strings.Trim(number, "0123456789") == ""
 }
 
 // readLinked reads the folders that links lead to.

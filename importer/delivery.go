@@ -31,29 +31,32 @@ func (i *Import) delivery(m *collection.Mail) *store.Delivery {
 	return d
 }
 
-// receivedAt is when a mail came, by the best witness: its mailbox; the server
-// that received it last; its sender; the file that it is in, whose time may only
-// tell when it was copied.
+// receivedAt is when a mail came. Its mailbox knows it best; but where that says a
+// day more than the server that received it last, or its sender where none did,
+// then somebody has copied the mailbox since. The time of a file by itself is the
+// last resort.
 func receivedAt(m *collection.Mail, t message.Trace, parsed *message.Message) time.Time {
-	candidates := []time.Time{m.ReceivedAt, t.ReceivedAt, {}, m.ModTime}
-	if parsed.Date != nil {
-		candidates[2] = *parsed.Date
+	says := t.ReceivedAt
+	if !isPlausible(says) && parsed.Date != nil {
+		says = *parsed.Date
 	}
-	for _, at := range candidates {
-		if isPlausible(at) {
-			return at
-		}
+	switch {
+	case isPlausible(says) && (!isPlausible(m.ReceivedAt) || m.ReceivedAt.After(says.Add(day))):
+		return says
+	case isPlausible(m.ReceivedAt):
+		return m.ReceivedAt
+	case isPlausible(m.ModTime):
+		return m.ModTime
 	}
 	return time.Time{}
 }
 
+const day = 24 * time.Hour
+
 // Programs that do not know the time write zero; no mail is older than the
 // format of its header.
-var (
-	firstMail = time.Date(1971, 1, 1, 0, 0, 0, 0, time.UTC)
-	clockSkew = 24 * time.Hour
-)
+var firstMail = time.Date(1971, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func isPlausible(at time.Time) bool {
-	return at.After(firstMail) && at.Before(time.Now().Add(clockSkew))
+	return at.After(firstMail) && at.Before(time.Now().Add(day))
 }
