@@ -194,7 +194,7 @@ func (p *program) importProgress(i *importer.Import, paths []string) (end func()
 				return
 			case <-tick.C:
 				mails, bytes := i.Progress()
-				bar.what, bar.total = fmt.Sprintf("import: %d mails", mails), total.Load()
+				bar.what, bar.total = fmt.Sprintf("import: %d mails, %.0f/s", mails, float64(mails)/time.Since(bar.start).Seconds()), total.Load()
 				bar.at(bytes)
 			}
 		}
