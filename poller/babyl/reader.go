@@ -20,10 +20,8 @@ import (
 	"mailrow/poller/mailfile"
 )
 
-// Options say how a file is read.
-type Options struct {
-	Location *time.Location // of times without a zone; nil is UTC
-}
+// Options are what the file itself does not tell.
+type Options = mailfile.Options
 
 // Reader reads the mails of a Babyl file in one pass.
 type Reader struct {
@@ -126,12 +124,14 @@ func (r *Reader) leave() error {
 		if len(ahead) > 0 && !Sniff(ahead) {
 			return &mailfile.NotOneError{Form: "Babyl", Want: options}
 		}
-		first, _, _ := bytes.Cut(ahead, []byte{'\n'})
-		r.began, r.python = true, !bytes.Contains(bytes.ToLower(first), []byte("rmail"))
+		r.began, r.python = true, isPython(ahead)
 		r.scan.Begin()
 	}
 	return r.scan.Leave()
 }
+
+// isPython tells by the begin of a file whether Python's mailbox has written it.
+func isPython(first []byte) bool { return !bytes.Contains(bytes.ToLower(line(first)), []byte("rmail")) }
 
 // enter reads what stands above the body of a mail.
 func (r *Reader) enter(m *mailfile.Mail) {

@@ -48,8 +48,8 @@ const (
 
 // Options say how a file is read.
 type Options struct {
-	Dialect  Dialect
-	Location *time.Location // of times without a zone; nil is UTC, as RFC 4155 has it
+	Dialect Dialect
+	mailfile.Options
 }
 
 // kind tells From_ lines apart that are believed in different places.
@@ -145,7 +145,7 @@ func (r *Reader) Next() (*mailfile.Mail, error) {
 		m := r.enter()
 		notes := r.readNotes()
 		m.Flags = notes.Flags
-		if !first || !notes.Internal {
+		if !first || r.alone || !notes.Internal {
 			return m, nil
 		}
 	}

@@ -12,10 +12,8 @@ import (
 	"mailrow/poller/mailfile"
 )
 
-// Options say how a file is read.
-type Options struct {
-	Location *time.Location // of times without a zone; nil is UTC
-}
+// Options are what the file itself does not tell.
+type Options = mailfile.Options
 
 // Reader reads the mails of an MMDF file in one pass.
 type Reader struct {

@@ -1,0 +1,198 @@
+package mailfile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"mailrow/poller"
+	"mailrow/poller/inotify"
+)
+
+// firstSize is how much of a file tells its form.
+const firstSize = 4 << 10
+
+// folder is one file.
+type folder struct {
+	source *source
+	form   Form
+	path   string // without symbolic links
+	o      Options
+
+	opened  state
+	watch   *inotify.Watch
+	moved   map[string]place // where mails are since somebody rewrote the file
+	movedAt state
+}
+
+// place is where a mail is in the file.
+type place struct{ start, end int64 }
+
+// openFolder opens a file. What is none of the form is an error, and nothing is
+// touched.
+func openFolder(s *source, path string) (*folder, error) {
+	f := &folder{source: s, form: s.form(path, s.o), path: path, o: s.o}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open %s mailbox: %w", f.form.Name(), err)
+	}
+	defer file.Close()
+	switch info, err := file.Stat(); {
+	case err != nil:
+		return nil, fmt.Errorf("open %s mailbox: %w", f.form.Name(), err)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("open %s mailbox %s: it is a %v: name a file: %w", f.form.Name(), path, info.Mode().Type(), fs.ErrInvalid)
+	}
+	if _, err := f.first(file); err != nil {
+		return nil, fmt.Errorf("open %s: %w: correct the path or the scheme", path, err)
+	}
+	f.opened, err = stateOf(file)
+	return f, err
+}
+
+// first gives the begin of the file, which must be of its form.
+func (f *folder) first(file io.ReaderAt) ([]byte, error) {
+	first := make([]byte, firstSize)
+	n, err := file.ReadAt(first, 0)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	first = first[:n]
+	if len(bytes.Trim(first, "\r\n")) > 0 && !f.form.Sniff(first) {
+		_, err := f.form.NewReader(bytes.NewReader(first)).Next()
+		return nil, err
+	}
+	return first, nil
+}
+
+// whole fails where the file ends before size: somebody has cut it off, and what
+// is read is not the end of a mail.
+type whole struct {
+	*os.File
+	size int64
+}
+
+func (w whole) ReadAt(p []byte, at int64) (int, error) {
+	n, err := w.File.ReadAt(p, at)
+	if err == io.EOF && at+int64(n) < w.size {
+		err = &poller.BrokenError{Err: fmt.Errorf("read mailbox %s: somebody has cut it off: %w", w.Name(), io.ErrUnexpectedEOF)}
+	}
+	return n, err
+}
+
+func (f *folder) List(ctx context.Context, since string) (*poller.Listing, error) {
+	file, err := f.settled(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list mailbox %s: %w", f.path, err)
+	}
+	now, err := stateOf(file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	old := parseRevision(since)
+	listing := &poller.Listing{Revision: now.revision()}
+	start := int64(0)
+	switch {
+	case now.same(old):
+		start = now.size
+	case now.grown(file, old) && f.begins(file, old.size):
+		start = old.size
+	}
+	listing.Partial = start > 0
+	listing.Entries = func(yield func(poller.Entry, error) bool) {
+		defer file.Close()
+		if start < now.size {
+			f.entries(ctx, file, start, now.size, yield)
+		}
+	}
+	return listing, nil
+}
+
+// settled opens the file at a moment when nobody writes to it.
+func (f *folder) settled(ctx context.Context) (*os.File, error) {
+	l, err := takeLock(ctx, f.path, false, f.o)
+	if err != nil {
+		return nil, err
+	}
+	return l.keepOpen()
+}
+
+// begins reports whether a mail begins where the file ended once.
+func (f *folder) begins(file io.ReaderAt, at int64) bool {
+	b := make([]byte, firstSize)
+	n, _ := file.ReadAt(b, at)
+	return f.form.Appended(b[:n])
+}
+
+// entries yields the mails between start and size.
+func (f *folder) entries(ctx context.Context, file *os.File, start, size int64, yield func(poller.Entry, error) bool) {
+	if _, err := f.first(file); err != nil {
+		yield(poller.Entry{}, &poller.BrokenError{Err: fmt.Errorf("list mailbox %s: %w", f.path, err)})
+		return
+	}
+	r := f.form.NewReader(io.NewSectionReader(whole{file, size}, start, size-start))
+	id := newIdentity()
+	buffer := make([]byte, 64<<10)
+	for {
+		if err := ctx.Err(); err != nil {
+			yield(poller.Entry{}, err)
+			return
+		}
+		mail, err := r.Next()
+		if err == io.EOF {
+			return
+		}
+		if err == nil {
+			id.reset()
+			_, err = io.CopyBuffer(id, r, buffer)
+		}
+		if err != nil {
+			yield(poller.Entry{}, fmt.Errorf("list mailbox %s: %w", f.path, err))
+			return
+		}
+		entry := poller.Entry{
+			ID: id.id(), Size: id.size, Flags: mail.Flags, ReceivedAt: mail.ReceivedAt, Sender: mail.Sender,
+			Place: place{start + mail.Start, start + r.End()},
+		}
+		if !yield(entry, nil) {
+			return
+		}
+	}
+}
+
+func (f *folder) Close() error {
+	if f.watch == nil {
+		return nil
+	}
+	return f.watch.Close()
+}
+
+// Wait is told by the kernel of changes to the file, and compares for what was
+// before it was asked.
+func (f *folder) Wait(ctx context.Context) error {
+	if f.watch != nil {
+		return f.watch.Wait(ctx)
+	}
+	watch, err := inotify.New(f.path)
+	if err != nil {
+		return fmt.Errorf("wait for mail: %w", err)
+	}
+	f.watch = watch
+	file, err := os.Open(f.path)
+	if err != nil {
+		return fmt.Errorf("wait for mail: %w", err)
+	}
+	defer file.Close()
+	now, err := stateOf(file)
+	if err != nil {
+		return err
+	}
+	if !now.same(f.opened) {
+		return nil
+	}
+	return f.watch.Wait(ctx)
+}
