@@ -98,24 +98,44 @@ func Names(dir string, each func(name string)) error {
 	}
 }
 
+// tick is longer than a clock of the kernel stands still: two changes within it may
+// leave one time behind.
+const tick = 20 * time.Millisecond
+
+// fresh says that a change right after looking may leave the same times behind.
+func (s State) fresh() bool {
+	for _, dir := range s.dirs {
+		if since := s.looked.Sub(time.Unix(0, dir.modified)); since > -tick && since < tick {
+			return true
+		}
+	}
+	return false
+}
+
 // Still reads directories again and again until nothing changed meanwhile, but
-// not for ever: it says whether they held still.
-func Still(read func() error, dirs ...string) (still bool, err error) {
+// not for ever. It gives their state before the last time, and says whether they
+// held still.
+func Still(read func() error, dirs ...string) (state State, still bool, err error) {
 	for range 3 {
-		before, err := Look(dirs...)
-		if err != nil {
-			return false, err
+		if state, err = Look(dirs...); err != nil {
+			return state, false, err
+		}
+		if state.fresh() {
+			time.Sleep(tick)
+			if state, err = Look(dirs...); err != nil {
+				return state, false, err
+			}
 		}
 		if err := read(); err != nil {
-			return false, err
+			return state, false, err
 		}
 		after, err := Look(dirs...)
 		if err != nil {
-			return false, err
+			return state, false, err
 		}
-		if before.Same(after) {
-			return true, nil
+		if state.Same(after) && !state.fresh() {
+			return state, true, nil
 		}
 	}
-	return false, nil
+	return state, false, nil
 }

@@ -63,12 +63,8 @@ func (f *folder) file(n name) string {
 
 // read reads the names. It says whether they held still.
 func (f *folder) read() (still bool, err error) {
-	state, err := files.Look(f.subs()...)
-	if err != nil {
-		return false, err
-	}
 	var names []name // a listing may still be at those of before
-	still, err = files.Still(func() error {
+	state, still, err := files.Still(func() error {
 		names = names[:0]
 		// new first: what moves to cur meanwhile is met twice, not never.
 		for i, sub := range f.subs() {
@@ -114,7 +110,7 @@ func (f *folder) List(ctx context.Context, since string) (*poller.Listing, error
 	if err != nil {
 		return nil, fmt.Errorf("list folder %q: %w", f.name, err)
 	}
-	listing.Partial = !still
+	listing.Revision, listing.Partial = f.state.Revision(), !still
 	if err := f.readKeywords(); err != nil {
 		return nil, fmt.Errorf("list folder %q: %w", f.name, err)
 	}
@@ -315,11 +311,16 @@ func (f *folder) Open(_ context.Context, e poller.Entry) (io.ReadCloser, error) 
 	if err == nil || !lost(err) {
 		return r, err
 	}
-	n, err := f.current(p)
-	if err != nil {
-		return nil, err
+	for range 3 { // it may be renamed again and again
+		n, err := f.current(p)
+		if err != nil {
+			return nil, err
+		}
+		if r, err = files.Open(f.file(n), p.stamp); err == nil || !lost(err) {
+			return r, err
+		}
 	}
-	return files.Open(f.file(n), p.stamp)
+	return nil, fmt.Errorf("mail %s of folder %q: its name changes too often to read it", p.name.id(), f.name)
 }
 
 func (f *folder) Wait(ctx context.Context) error { return f.watcher.Wait(ctx) }

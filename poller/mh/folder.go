@@ -66,8 +66,8 @@ func (p place) id() string {
 
 // numbers reads the names of mails, in their order. It says whether the directory
 // held still.
-func (f *folder) numbers() (numbers []string, still bool, err error) {
-	still, err = files.Still(func() error {
+func (f *folder) numbers() (numbers []string, state files.State, still bool, err error) {
+	state, still, err = files.Still(func() error {
 		numbers = numbers[:0]
 		return files.Names(f.path, func(name string) {
 			if isNumber(name) {
@@ -76,7 +76,7 @@ func (f *folder) numbers() (numbers []string, still bool, err error) {
 		})
 	}, f.path)
 	slices.SortFunc(numbers, byNumber)
-	return numbers, still, err
+	return numbers, state, still, err
 }
 
 func byNumber(a, b string) int {
@@ -95,7 +95,7 @@ func (f *folder) List(ctx context.Context, since string) (*poller.Listing, error
 		listing.Entries = func(func(poller.Entry, error) bool) {}
 		return listing, nil
 	}
-	numbers, still, err := f.numbers()
+	numbers, state, still, err := f.numbers()
 	if err != nil {
 		return nil, fmt.Errorf("list MH folder %q: %w", f.name, err)
 	}
@@ -103,7 +103,7 @@ func (f *folder) List(ctx context.Context, since string) (*poller.Listing, error
 	if err != nil {
 		return nil, fmt.Errorf("list MH folder %q: %w", f.name, err)
 	}
-	listing.Partial = !still
+	listing.Revision, listing.Partial = state.Revision(), !still
 	f.again = time.Time{}
 	listing.Entries = f.entries(ctx, listing, numbers, marks, state)
 	return listing, nil
@@ -159,7 +159,7 @@ func (f *folder) current(p place) (string, error) {
 	if f.places != nil && now.Same(f.state) && now.Settled() {
 		return "", f.gone(p)
 	}
-	numbers, still, err := f.numbers()
+	numbers, now, still, err := f.numbers()
 	if err != nil {
 		return "", &poller.BrokenError{Err: err}
 	}
@@ -197,11 +197,16 @@ func (f *folder) Open(_ context.Context, e poller.Entry) (io.ReadCloser, error) 
 	if err == nil || !lost(err) {
 		return r, err
 	}
-	number, err := f.current(p)
-	if err != nil {
-		return nil, err
+	for range 3 { // it may be renamed again and again
+		number, err := f.current(p)
+		if err != nil {
+			return nil, err
+		}
+		if r, err = files.Open(f.file(number), p.stamp); err == nil || !lost(err) {
+			return r, err
+		}
 	}
-	return files.Open(f.file(number), p.stamp)
+	return nil, fmt.Errorf("mail %s of MH folder %q: its number changes too often to read it", p.number, f.name)
 }
 
 // Wait also returns when a file that was being written may be whole.

@@ -212,7 +212,7 @@ func (s *shelf) take(path string, stamp files.Stamp, next uint64) (uint64, error
 
 func (s *shelf) holds(path string, stamp files.Stamp) (bool, error) {
 	if s.mails == nil {
-		numbers, _, err := s.folder.numbers()
+		numbers, _, _, err := s.folder.numbers()
 		if err != nil {
 			return false, err
 		}

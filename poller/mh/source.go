@@ -71,9 +71,10 @@ func Open(path string) (poller.Source, error) {
 func look(dir string) (is bool, others []string, err error) {
 	err = files.Names(dir, func(name string) {
 		switch {
+		case is:
 		case isNumber(name):
-			info, err := os.Lstat(filepath.Join(dir, name))
-			is = is || err == nil && info.Mode().IsRegular()
+			_, _, err := files.Lstat(filepath.Join(dir, name))
+			is = err == nil
 		case name == sequences:
 			is = true
 		case !strings.HasPrefix(name, "."):
