@@ -28,6 +28,8 @@ const (
 type Conn struct {
 	pg       *pgconn.PgConn
 	prepared bool
+
+	arrival, content uint32 // oids of the types of deliver_all, once PrepareBatches has found them
 }
 
 // Config says where the database is. Make it with ParseConfig.
@@ -102,6 +104,9 @@ func (c *Conn) Prepare(ctx context.Context) error {
 	c.prepared = true
 	return nil
 }
+
+// Lost says whether the connection is of no use any more.
+func (c *Conn) Lost() bool { return c.pg.IsClosed() }
 
 // Close says goodbye to the server. What was committed stays so whatever it returns.
 func (c *Conn) Close(ctx context.Context) error {
