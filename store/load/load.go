@@ -95,7 +95,7 @@ type mail struct {
 	parsed  chan struct{} // closed when the two below are valid
 	threads store.Threads
 	content [sha256.Size]byte // what tells that it comes again, where there is no id
-	size    int // of the room that it has taken
+	size    int               // of the room that it has taken
 }
 
 // errClosed is why a Loader takes no more.
