@@ -3,6 +3,7 @@
 -- stored of one after the other.
 
 create type mailrow_delivery.content as (
+    place integer, conversation integer,
     line_ends text, header_size integer, parser smallint,
     sent_at timestamptz, sent_offset smallint,
     subject text, from_name text, from_address text, sender_address text,
@@ -11,63 +12,53 @@ create type mailrow_delivery.content as (
     defects text[], field_starts integer[], field_values text[],
     content_type text, "text" text, text_pieces integer[], html text, html_pieces integer[],
     reply_ranges integer[], attachment_names text[], recipient_names text[], auto_submitted text, bulk boolean, list_id text,
-    parts jsonb, address_list jsonb, cuts integer[], contents bytea[], place integer, conversation integer, raw bytea
+    cuts integer[], contents bytea[]
 );
 comment on type mailrow_delivery.content is
-    'One distinct mail of deliver_all() as the parser gives it. Its place is that among those of the call in order of arrival; its conversation is an index of p_conversations.';
+    'One distinct mail of deliver_all() as the parser gives it. Its place is that among those of the call in order of arrival; its conversation is an index of p_first.';
+
+create type mailrow_delivery.part as (
+    of integer, "position" smallint, section text, content_type text, charset text, disposition text, filename text,
+    content_id text, encoding text, size bigint, header_start integer, body_start integer, body_end integer,
+    attachment boolean, kept text, cut integer, content integer
+);
+comment on type mailrow_delivery.part is 'One part of the content with index of, as the parser gives it.';
+
+create type mailrow_delivery.address as (of integer, "position" smallint, field text, address text, name text);
+comment on type mailrow_delivery.address is 'One address of the content with index of.';
 
 create type mailrow_delivery.arrival as (
-    mailbox text, content integer, again integer,
+    of integer, mailbox text, again integer,
     source text, sender text, recipient text, original_recipient text, extension text,
     client_address inet, client_helo text, client_name text, client_protocol text,
     sasl_username text, queue_id text, received_at timestamptz, flags text[], defects text[]
 );
 comment on type mailrow_delivery.arrival is
-    'One arrival of deliver_all(): where, the place of its content, and how often it came again in the same call.';
+    'One arrival of the content with index of: where, and how often it came again in the same call.';
 
-create type mailrow_delivery.divided as (place integer, raw bytea, recipe integer[], contents bytea[], blobs bytea[]);
-comment on type mailrow_delivery.divided is
-    'What divide() made of one mail of deliver_all().';
+create type mailrow_delivery.divided as (raw bytea, recipe integer[], contents bytea[], blobs bytea[]);
+comment on type mailrow_delivery.divided is 'What divide() made of one mail.';
 
--- The rules of add_parts() and add_addresses() as queries, which can be inlined and
--- so serve one mail and many. They set no search_path for that, and name every schema.
+-- The rules of add_parts(), for one mail and for many. They can be inlined, so they
+-- set no search_path and name every schema.
 
-create function mailrow.part_rows(p_account bigint, p_message bigint, p_raw bytea, p_parts jsonb, p_recipe integer[], p_blobs bytea[])
-returns table (
-    account_id bigint, message bigint, "position" smallint, section text, content_type text, charset text, disposition text,
-    filename text, content_id text, encoding text, size bigint, header_start integer, body_start integer, body_end integer,
-    attachment boolean, kept text, sha256 bytea
-) language sql stable parallel safe as $$
-    select p_account, p_message, p."position", p.section, p.content_type, p.charset, p.disposition, p.filename, p.content_id,
-           p.encoding, p.size, p.header_start, p.body_start, p.body_end, p.attachment,
-           case when p.blob is null then p.kept else 'blob' end,
-           case when p.blob is not null then p_blobs[p.blob]
-                when p.attachment then pg_catalog.sha256(mailrow.undo_encoding(
-                    pg_catalog.substring(p_raw, p.body_start operator(pg_catalog.+) 1, p.body_end operator(pg_catalog.-) p.body_start),
-                    case when p.kept operator(pg_catalog.=) 'quoted-printable' then 1
-                         when p.kept operator(pg_catalog.=) 'base64' then 2 else 0 end)) end
-    from (select u.*,
-                 -- Contents that were cut out come first in blobs, if the mail could be divided.
-                 case when u.cut is not null and p_recipe is not null then u.cut
-                      when u.content is not null
-                          then u.content operator(pg_catalog.+) coalesce(pg_catalog.cardinality(p_recipe) operator(pg_catalog./) 5, 0) end as blob
-          from pg_catalog.jsonb_to_recordset(p_parts) as u (
-              "position" smallint, section text, content_type text, charset text, disposition text, filename text,
-              content_id text, encoding text, size bigint, header_start integer, body_start integer, body_end integer,
-              attachment boolean, kept text, cut integer, content integer)) p
+create function mailrow.blob_of(p_cut integer, p_content integer, p_recipe integer[]) returns integer
+language sql immutable parallel safe as $$
+    -- Contents that were cut out come first in blobs, if the mail could be divided.
+    select case when p_cut is not null and p_recipe is not null then p_cut
+                when p_content is not null
+                    then p_content operator(pg_catalog.+) coalesce(pg_catalog.cardinality(p_recipe) operator(pg_catalog./) 5, 0) end
 $$;
-comment on function mailrow.part_rows is
-    'The rows of message_parts that the parser''s parts make: cut and content say which of the contents cut out of the mail, or given beside it, is theirs.';
+comment on function mailrow.blob_of is
+    'Which of its message''s blobs holds a part: cut and content say which of the contents cut out of the mail, or given beside it, is its own.';
 
-create function mailrow.address_rows(p_account bigint, p_message bigint, p_address_list jsonb)
-returns table (account_id bigint, message bigint, "position" smallint, field text, address text, name text)
-language sql stable parallel safe as $$
-    select p_account, p_message, u."position"::smallint, u.address operator(pg_catalog.->>) 0,
-           u.address operator(pg_catalog.->>) 1, u.address operator(pg_catalog.->>) 2
-    from pg_catalog.jsonb_array_elements(p_address_list) with ordinality as u (address, "position")
+create function mailrow.hash_in_raw(p_raw bytea, p_start integer, p_end integer, p_kept text) returns bytea
+language sql immutable parallel safe as $$
+    select pg_catalog.sha256(mailrow.undo_encoding(
+        pg_catalog.substring(p_raw, p_start operator(pg_catalog.+) 1, p_end operator(pg_catalog.-) p_start),
+        case when p_kept operator(pg_catalog.=) 'quoted-printable' then 1 when p_kept operator(pg_catalog.=) 'base64' then 2 else 0 end))
 $$;
-comment on function mailrow.address_rows is
-    'The rows of message_addresses that the parser''s addresses make: field, address and name each.';
+comment on function mailrow.hash_in_raw is 'SHA-256 of the content of a part that is kept in the mail.';
 
 create or replace function mailrow.add_parts(
     p_account bigint, p_message bigint, p_raw bytea, p_parts jsonb, p_recipe integer[], p_blobs bytea[]
@@ -77,22 +68,38 @@ begin
     insert into mailrow.message_parts (
         account_id, message, "position", section, content_type, charset, disposition, filename, content_id,
         encoding, size, header_start, body_start, body_end, attachment, kept, sha256)
-    select * from mailrow.part_rows(p_account, p_message, p_raw, p_parts, p_recipe, p_blobs);
+    select p_account, p_message, p."position", p.section, p.content_type, p.charset, p.disposition, p.filename, p.content_id,
+           p.encoding, p.size, p.header_start, p.body_start, p.body_end, p.attachment,
+           case when p.blob is null then p.kept else 'blob' end,
+           case when p.blob is not null then p_blobs[p.blob]
+                when p.attachment then mailrow.hash_in_raw(p_raw, p.body_start, p.body_end, p.kept) end
+    from (select u.*, mailrow.blob_of(u.cut, u.content, p_recipe) as blob
+          from jsonb_to_recordset(p_parts) as u (
+              "position" smallint, section text, content_type text, charset text, disposition text, filename text,
+              content_id text, encoding text, size bigint, header_start integer, body_start integer, body_end integer,
+              attachment boolean, kept text, cut integer, content integer)) p;
 end $$;
-comment on function mailrow.add_parts is 'Adds the parts of a message as the parser gives them.';
 
-create or replace function mailrow.add_addresses(p_account bigint, p_message bigint, p_address_list jsonb) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- Below, "limit 1" makes the planner look each row up by its key, whatever it thinks
+-- of the tables when it makes the plan that the connection keeps.
+
+create function mailrow.threads_of(p_account bigint, p_ids bigint[], p_conversations integer[], p_named boolean[])
+returns table (conversation integer, id bigint, thread bigint, last_thread bigint)
+language plpgsql stable rows 100 set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 begin
-    insert into mailrow.message_addresses (account_id, message, "position", field, address, name)
-    select * from mailrow.address_rows(p_account, p_message, p_address_list);
+    return query
+    select i.conversation, min(i.id), min(t.thread), max(t.thread)
+    from unnest(p_ids, p_conversations, p_named) i (id, conversation, named)
+    cross join lateral (select t.thread from mailrow.thread_ids t where t.account_id = p_account and t.id = i.id limit 1) t
+    where i.named group by i.conversation order by 3, 2;
 end $$;
-comment on function mailrow.add_addresses is 'Adds the addresses of a message as the parser gives them.';
+comment on function mailrow.threads_of is
+    'Those of the conversations that have an id which is known, with the least such id, and the first and the last of the threads that their ids lead to.';
 
 create function mailrow.join_all_threads(
     p_account bigint, p_ids bigint[], p_conversations integer[], p_named boolean[], p_several integer[], p_threads bigint[]
 ) returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_threads bigint[] := p_threads;
     v         record;
@@ -103,12 +110,7 @@ begin
     loop
         perform mailrow.join_threads(p_account, v.ids);
     end loop;
-    for v in
-        select i.conversation, min(t.thread) as thread
-        from unnest(p_ids, p_conversations, p_named) i (id, conversation, named)
-        join mailrow.thread_ids t on t.account_id = p_account and t.id = i.id
-        where i.named group by i.conversation
-    loop
+    for v in select * from mailrow.threads_of(p_account, p_ids, p_conversations, p_named) loop
         v_threads[v.conversation] := v.thread;
     end loop;
     return v_threads;
@@ -119,29 +121,25 @@ comment on function mailrow.join_all_threads is
 create function mailrow.find_threads(
     p_account bigint, p_ids bigint[], p_conversations integer[], p_named boolean[], p_new bigint[]
 ) returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
     v_threads bigint[] := p_new;
-    v_known   bigint;            -- ids that were there before
+    v_known   bigint;            -- how many ids were there before
     v_added   bigint;
-    v_of      integer[] := '{}'; -- conversations with a known id, and that id
+    v_of      integer[] := '{}'; -- conversations with a known id, in order of their threads, and that id
     v_ids     bigint[] := '{}';
     v_several integer[] := '{}'; -- conversations that lead to more than one thread
     v         record;
 begin
     select count(*) into v_known
-    from unnest(p_ids) i (id) join mailrow.thread_ids t on t.account_id = p_account and t.id = i.id;
+    from unnest(p_ids) i (id)
+    cross join lateral (select from mailrow.thread_ids t where t.account_id = p_account and t.id = i.id limit 1) t;
     if v_known > 0 then
-        for v in
-            select i.conversation, min(t.id) as id, min(t.thread) as thread, max(t.thread) as last
-            from unnest(p_ids, p_conversations, p_named) i (id, conversation, named)
-            join mailrow.thread_ids t on t.account_id = p_account and t.id = i.id
-            where i.named group by i.conversation
-        loop
+        for v in select * from mailrow.threads_of(p_account, p_ids, p_conversations, p_named) loop
             v_threads[v.conversation] := v.thread;
             v_of := v_of || v.conversation;
             v_ids := v_ids || v.id;
-            if v.thread <> v.last then
+            if v.thread <> v.last_thread then
                 v_several := v_several || v.conversation;
             end if;
         end loop;
@@ -161,16 +159,15 @@ begin
 
     if cardinality(v_several) > 0 then
         v_threads := mailrow.join_all_threads(p_account, p_ids, p_conversations, p_named, v_several, v_threads);
-        v_ids := array(select k.id from unnest(v_ids, v_of) k (id, conversation) where k.conversation <> all (v_several));
     end if;
     -- A lock on a row that others see keeps them from joining its thread to an older
-    -- one until our messages are there.
+    -- one until our messages are there. Who joins has the account for himself.
     v_several := array(
-        select l.conversation
-        from (select t.id, t.thread from mailrow.thread_ids t
-              where t.account_id = p_account and t.id = any (v_ids) order by t.thread, t.id for share) t
-        join unnest(p_ids, p_conversations) l (id, conversation) on l.id = t.id
-        where t.thread <> v_threads[l.conversation]);
+        select k.conversation
+        from unnest(v_ids, v_of) k (id, conversation)
+        cross join lateral (select t.thread from mailrow.thread_ids t
+                            where t.account_id = p_account and t.id = k.id limit 1 for share) t
+        where k.conversation <> all (v_several) and t.thread <> v_threads[k.conversation]);
     if cardinality(v_several) > 0 then
         v_threads := mailrow.join_all_threads(p_account, p_ids, p_conversations, p_named, v_several, v_threads);
     end if;
@@ -230,13 +227,14 @@ comment on function mailrow_delivery.mailboxes_of is
     'The mailboxes of these names in an account, made where they are missing.';
 
 create function mailrow_delivery.store_messages(
-    p_account bigint, p_contents mailrow_delivery.content[], p_ids bigint[], p_threads bigint[], p_divided mailrow_delivery.divided[]
+    p_account bigint, p_contents mailrow_delivery.content[], p_raws bytea[], p_divided mailrow_delivery.divided[],
+    p_ids bigint[], p_threads bigint[]
 ) returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set work_mem = '64MB' as $$
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
-    v_sha256 constant bytea[] := array(select sha256(c.raw) from unnest(p_contents) c order by c.place);
+    v_sha256 constant bytea[] := array(select sha256(u.raw) from (select unnest(p_raws) as raw) u);
     v_ids    bigint[] := p_ids;
-    v_left   integer[];  -- places of those not stored yet; NULL: all
+    v_left   integer[];  -- indexes of those not stored yet; NULL: all
     v_new    bigint[];
     v_stored bigint[] := '{}';
     v        record;
@@ -250,33 +248,42 @@ begin
                 message_id, in_reply_to, references_ids, defects, field_starts, field_values,
                 content_type, "text", text_pieces, html, html_pieces, reply_ranges,
                 attachment_names, recipient_names, auto_submitted, bulk, list_id, thread, recipe, blobs, raw)
-            select p_account, p_ids[c.place], v_sha256[c.place], length(c.raw), c.line_ends, c.header_size, c.parser, c.sent_at, c.sent_offset,
+            select p_account, p_ids[c.n], v_sha256[c.n], length(p_raws[c.n]), c.line_ends, c.header_size, c.parser, c.sent_at, c.sent_offset,
                    c.subject, c.from_name, c.from_address, c.sender_address, c.to_addresses, c.cc_addresses, c.reply_to,
                    c.message_id, c.in_reply_to, c.references_ids, c.defects, c.field_starts, c.field_values,
                    c.content_type,
-                   c."text", case when (p_divided[c.place]).recipe is null then c.text_pieces
-                                  else mailrow.move_pieces((p_divided[c.place]).recipe, c.text_pieces) end,
-                   c.html, case when (p_divided[c.place]).recipe is null then c.html_pieces
-                                else mailrow.move_pieces((p_divided[c.place]).recipe, c.html_pieces) end,
+                   c."text", case when (p_divided[c.n]).recipe is null then c.text_pieces
+                                  else mailrow.move_pieces((p_divided[c.n]).recipe, c.text_pieces) end,
+                   c.html, case when (p_divided[c.n]).recipe is null then c.html_pieces
+                                else mailrow.move_pieces((p_divided[c.n]).recipe, c.html_pieces) end,
                    c.reply_ranges, c.attachment_names, c.recipient_names, c.auto_submitted, c.bulk, c.list_id,
-                   p_threads[c.conversation], (p_divided[c.place]).recipe, (p_divided[c.place]).blobs, coalesce((p_divided[c.place]).raw, c.raw)
-            from unnest(p_contents) c
-            where v_left is null or c.place = any (v_left)
+                   p_threads[c.conversation], (p_divided[c.n]).recipe, (p_divided[c.n]).blobs, coalesce((p_divided[c.n]).raw, p_raws[c.n])
+            from unnest(p_contents) with ordinality c (
+                place, conversation, line_ends, header_size, parser, sent_at, sent_offset,
+                subject, from_name, from_address, sender_address, to_addresses, cc_addresses, reply_to,
+                message_id, in_reply_to, references_ids, defects, field_starts, field_values,
+                content_type, "text", text_pieces, html, html_pieces, reply_ranges,
+                attachment_names, recipient_names, auto_submitted, bulk, list_id, cuts, contents, n)
+            where v_left is null or c.n = any (v_left)
             on conflict on constraint messages_sha256_key do nothing
             returning id
         )
         select coalesce(array_agg(n.id), '{}') into v_new from new n;
         v_stored := v_stored || v_new;
         exit when cardinality(v_stored) = cardinality(p_ids);
-        v_left := array(select i.place from unnest(p_ids) with ordinality i (id, place) where i.id <> all (v_stored));
+        v_left := array(select i.n from unnest(p_ids) with ordinality i (id, n) where i.id <> all (v_stored));
         -- The lock keeps delete_mail() from removing it under us; what it has just removed comes anew.
         for v in
-            select m.id, l.place from unnest(v_left) l (place)
-            join mailrow.messages m on m.account_id = p_account and m.sha256 = v_sha256[l.place]
-            order by m.id for key share of m
+            select k.id, l.n
+            from (select m.id, l.n from unnest(v_left) l (n)
+                  cross join lateral (select m.id from mailrow.messages m
+                                      where m.account_id = p_account and m.sha256 = v_sha256[l.n] limit 1) m
+                  order by m.id) l
+            cross join lateral (select m.id from mailrow.messages m
+                                where m.account_id = p_account and m.id = l.id limit 1 for key share) k
         loop
-            v_ids[v.place] := v.id;
-            v_left := array_remove(v_left, v.place);
+            v_ids[v.n] := v.id;
+            v_left := array_remove(v_left, v.n);
         end loop;
         exit when v_left = '{}';
     end loop;
@@ -289,10 +296,12 @@ create function mailrow_delivery.deliver_all(
     p_account text, p_extension_mailbox boolean, p_address text, p_wildcard text, p_base text, p_extension text,
     p_thread_ids bigint[], p_conversations integer[], p_named boolean[], p_first integer[],
     p_arrivals mailrow_delivery.arrival[], p_contents mailrow_delivery.content[],
+    p_parts mailrow_delivery.part[], p_addresses mailrow_delivery.address[], p_raws bytea[],
     out ids bigint[], out redelivered integer[]
-) language plpgsql security definer set search_path = pg_catalog, pg_temp set work_mem = '64MB' as $$
+) language plpgsql security definer set search_path = pg_catalog, pg_temp set work_mem = '64MB' set jit = off as $$
 declare
-    v_new       constant bigint[] := array(select nextval('mailrow.messages_id_seq') from unnest(p_contents));
+    v_sequence  constant bigint[] := array(select nextval('mailrow.messages_id_seq') from unnest(p_raws));
+    v_new       constant bigint[] := array(select v_sequence[c.place] from unnest(p_contents) c);
     v_divided   mailrow_delivery.divided[];
     v_place     record;
     v_mailboxes bigint[];
@@ -304,12 +313,12 @@ begin
     if current_setting('synchronous_commit') = 'off' then
         perform set_config('synchronous_commit', 'local', true);
     end if;
-    -- Before any lock: it takes the longest.
+    -- Before any lock: it takes long.
     v_divided := array(
         select case when c.cuts is not null or c.contents is not null then (
-                   select row(c.place, d.raw, d.recipe, d.contents, d.blobs)::mailrow_delivery.divided
-                   from mailrow.divide(c.raw, c.cuts, c.contents) d) end
-        from unnest(p_contents) c order by c.place);
+                   select d::mailrow_delivery.divided from mailrow.divide(p_raws[c.n], c.cuts, c.contents) d) end
+        from (select (u.c).cuts, (u.c).contents, u.n
+              from (select unnest(p_contents) as c, generate_series(1, cardinality(p_contents)) as n) u) c);
 
     -- Locks no row, but the table against delete_account(), which waits until we are done.
     perform from mailrow.accounts a where a.account_id = -1 for key share;
@@ -320,30 +329,33 @@ begin
         cross join lateral (select coalesce(case when p_extension_mailbox then lower(p_extension) end,
                                             a.mailbox, v_place.mailbox, 'INBOX')) m (name)));
     v_threads := mailrow.find_threads(v_place.account, p_thread_ids, p_conversations, p_named,
-                                      array(select v_new[f] from unnest(p_first) with ordinality as t (f, n) order by n));
-    v_ids := mailrow_delivery.store_messages(v_place.account, p_contents, v_new, v_threads, v_divided);
+                                      array(select v_new[f] from unnest(p_first) f));
+    v_ids := mailrow_delivery.store_messages(v_place.account, p_contents, p_raws, v_divided, v_new, v_threads);
 
-    select array_agg(b.sha256 order by d.place, b.n), array_agg(d.contents[b.n] order by d.place, b.n) into v_blobs, v_contents
-    from unnest(v_divided) d, unnest(d.blobs) with ordinality b (sha256, n) where v_ids[d.place] = v_new[d.place];
+    select array_agg(b.sha256 order by d.n, b.n), array_agg(d.contents[b.n] order by d.n, b.n) into v_blobs, v_contents
+    from unnest(v_divided) with ordinality d (raw, recipe, contents, blobs, n), unnest(d.blobs) with ordinality b (sha256, n)
+    where v_ids[d.n] = v_new[d.n];
     if v_blobs is not null then
         perform mailrow.keep_blobs(v_place.account, v_blobs, v_contents);
     end if;
     insert into mailrow.message_parts (
         account_id, message, "position", section, content_type, charset, disposition, filename, content_id,
         encoding, size, header_start, body_start, body_end, attachment, kept, sha256)
-    select p.* from unnest(p_contents) c
-    cross join lateral mailrow.part_rows(v_place.account, v_new[c.place], c.raw, c.parts,
-                                         (v_divided[c.place]).recipe, (v_divided[c.place]).blobs) p
-    where v_ids[c.place] = v_new[c.place];
+    select v_place.account, v_new[p.of], p."position", p.section, p.content_type, p.charset, p.disposition, p.filename, p.content_id,
+           p.encoding, p.size, p.header_start, p.body_start, p.body_end, p.attachment,
+           case when p.blob is null then p.kept else 'blob' end,
+           case when p.blob is not null then (v_divided[p.of]).blobs[p.blob]
+                when p.attachment then mailrow.hash_in_raw(p_raws[p.of], p.body_start, p.body_end, p.kept) end
+    from (select u.*, mailrow.blob_of(u.cut, u.content, (v_divided[u.of]).recipe) as blob
+          from unnest(p_parts) u where v_ids[u.of] = v_new[u.of]) p;
     insert into mailrow.message_addresses (account_id, message, "position", field, address, name)
-    select a.* from unnest(p_contents) c
-    cross join lateral mailrow.address_rows(v_place.account, v_new[c.place], c.address_list) a
-    where v_ids[c.place] = v_new[c.place];
+    select v_place.account, v_new[u.of], u."position", u.field, u.address, u.name
+    from unnest(p_addresses) u where v_ids[u.of] = v_new[u.of];
 
     with arrivals as (
-        select a.*, v_ids[a.content] as message, v_mailboxes[a.n] as mailbox_id
+        select a.*, v_ids[a.of] as message, v_mailboxes[a.n] as mailbox_id
         from unnest(p_arrivals) with ordinality a (
-            mailbox, content, again, source, sender, recipient, original_recipient, extension,
+            of, mailbox, again, source, sender, recipient, original_recipient, extension,
             client_address, client_helo, client_name, client_protocol, sasl_username, queue_id, received_at, flags, defects, n)
     ), stored as (
         insert into mailrow.deliveries as d (
@@ -366,4 +378,4 @@ begin
     end if;
 end $$;
 comment on function mailrow_delivery.deliver_all is
-    'Stores many mails for one account in one transaction, as deliver() one after the other. Contents are distinct and in order of their SHA-256; thread ids distinct and in order, each with its conversation; p_first is the place of the first mail of each conversation. Per arrival: the id of its row in view mail, and how often it was there before.';
+    'Stores many mails for one account in one transaction, as deliver() one after the other. Contents are distinct and, with p_raws, in order of their SHA-256; thread ids distinct and in order, each with its conversation; p_first is the index of the first content of each conversation. Per arrival: the id of its row in view mail, and how often it was there before.';

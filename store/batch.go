@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"mailrow/message"
 )
 
 // Batch is mail for one account that DeliverBatch stores together, in its order
@@ -117,7 +118,10 @@ func (b *Batch) join(one, other int) {
 	b.first[max(one, other)] = min(one, other)
 }
 
-const batchName = "mailrow_deliver_all"
+const (
+	batchName  = "mailrow_deliver_all"
+	batchCount = 15
+)
 
 // PrepareBatches readies a connection of an administrator for DeliverBatch and
 // Deliver. No timeout of the role's cuts a batch off from then on.
@@ -133,24 +137,29 @@ func (c *Conn) PrepareBatches(ctx context.Context) error {
 	if _, err := c.pg.Exec(ctx, "set default_transaction_isolation = 'read committed'").ReadAll(); err != nil {
 		return fmt.Errorf("prepare batches: %w", err)
 	}
-	row, err := oneRow(c.pg.ExecParams(ctx, `
-		select 'mailrow_delivery.arrival'::regtype::oid, 'mailrow_delivery.content'::regtype::oid`, nil, nil, nil, nil))
-	if err != nil {
-		return fmt.Errorf("prepare batches: %w", err)
-	}
-	for i, of := range []*uint32{&c.arrival, &c.content} {
-		oid, err := strconv.ParseUint(string(row[i]), 10, 32)
+	for name, oid := range map[string]*uint32{
+		"arrival": &c.types.arrival, "content": &c.types.content, "part": &c.types.part, "address": &c.types.address,
+	} {
+		row, err := oneRow(c.pg.ExecParams(ctx, "select ('mailrow_delivery.' || $1)::regtype::oid",
+			[][]byte{[]byte(name)}, []uint32{oidText}, nil, nil))
 		if err != nil {
-			return fmt.Errorf("prepare batches: %w: oid %q", errSchema, row[i])
+			return fmt.Errorf("prepare batches: %w", err)
 		}
-		*of = uint32(oid)
+		n, err := strconv.ParseUint(string(row[0]), 10, 32)
+		if err != nil {
+			return fmt.Errorf("prepare batches: %w: oid %q", errSchema, row[0])
+		}
+		*oid = uint32(n)
 	}
-	sql := "select ids, redelivered from mailrow_delivery.deliver_all(" + placeholders(12) + ")"
+	sql := "select ids, redelivered from mailrow_delivery.deliver_all(" + placeholders(batchCount) + ")"
 	if _, err := c.pg.Prepare(ctx, batchName, sql, nil); err != nil {
 		return fmt.Errorf("prepare batches: %w", err)
 	}
 	return nil
 }
+
+// batchTypes are the oids of the composite types of deliver_all.
+type batchTypes struct{ arrival, content, part, address uint32 }
 
 // DeliverBatch stores all mails of a batch in one transaction, as Deliver would one
 // after the other, and gives their results in order. After an error nothing is
@@ -166,30 +175,57 @@ func (c *Conn) DeliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 
 func (c *Conn) deliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 	contents, arrivals := b.distinct()
-	args := newArguments(12)
+	args := newArguments(batchCount)
 	args.textOrNull(b.to.account)
 	args.bool(b.to.extensionMailbox)
 	args.text(b.to.lookup.Address)
 	args.textOrNull(b.to.lookup.Wildcard)
 	args.text(b.to.lookup.Base)
 	args.textOrNull(b.to.lookup.Extension)
-	named := args.cleaned
+	cleaned := args.cleaned
 	conversations := b.conversations(args, contents)
-	args.records(c.arrival, len(arrivals), 0, func(r *arguments, i int) {
-		r.cleaned = named
-		b.arrival(r, &arrivals[i])
+	args.records(c.types.arrival, 0, func(r *records) {
+		for _, a := range arrivals {
+			r.cleaned = cleaned
+			b.arrival(r.row(), &a)
+			r.end()
+		}
 	})
-	// In order of their hashes: see store_messages().
-	sorted := slices.SortedFunc(slices.Values(contents), func(x, y *content) int { return bytes.Compare(x.sha256[:], y.sha256[:]) })
-	args.records(c.content, len(sorted), b.size+1024*len(sorted), func(r *arguments, i int) {
-		d := b.list[sorted[i].mail]
-		r.message(d.Message, d.Raw)
-		r.body(d.Message)
-		r.contents(d)
-		r.int4(sorted[i].place)
-		r.int4(conversations[b.conversation(sorted[i].mail)])
-		r.bytea(d.Raw)
+	sorted := slices.SortedFunc(slices.Values(contents), func(x, y *content) int { return x.index - y.index })
+	args.records(c.types.content, 1024*len(sorted), func(r *records) {
+		for _, one := range sorted {
+			d := b.list[one.mail]
+			r.row()
+			r.int4(one.place)
+			r.int4(conversations[b.conversation(one.mail)])
+			r.message(d.Message, d.Raw)
+			r.body(d.Message)
+			r.contents(d)
+			r.end()
+		}
 	})
+	args.records(c.types.part, 0, func(r *records) {
+		for _, one := range contents {
+			parts(b.list[one.mail].Message, func(i int, part *message.Part, cut, content int) {
+				r.row().int4(one.index)
+				r.part(i, part, cut, content)
+				r.end()
+			})
+		}
+	})
+	args.records(c.types.address, 0, func(r *records) {
+		for _, one := range contents {
+			eachAddress(b.list[one.mail].Message, func(i int, field, address, name string) {
+				r.row().int4(one.index)
+				r.int2(int16(i + 1))
+				r.text(field)
+				r.text(address)
+				r.textOrNull(name)
+				r.end()
+			})
+		}
+	})
+	args.byteaArray(len(sorted), func(i int) []byte { return b.list[sorted[i].mail].Raw })
 	row, err := oneRow(c.pg.ExecPrepared(ctx, batchName, args.values, args.format, nil))
 	if err != nil {
 		return nil, fmt.Errorf("store messages: %w", err)
@@ -201,19 +237,20 @@ func (c *Conn) deliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 type content struct {
 	mail   int // the first of this content
 	place  int // from 1, in order of arrival
+	index  int // from 1, in order of sha256: see store_messages()
 	sha256 [sha256.Size]byte
 }
 
 // arrival is one of the distinct arrivals of a batch.
 type arrival struct {
-	mails   []int // of this arrival
-	content int   // place of its content
+	mails []int // of this arrival
+	of    *content
 }
 
 // distinct finds what the batch has more than once.
 func (b *Batch) distinct() (contents []*content, arrivals []arrival) {
 	type place struct {
-		content            *content
+		of                 *content
 		mailbox, recipient string
 	}
 	byHash, byPlace := map[[sha256.Size]byte]*content{}, map[place]int{}
@@ -230,9 +267,13 @@ func (b *Batch) distinct() (contents []*content, arrivals []arrival) {
 		if !found {
 			n = len(arrivals)
 			byPlace[at] = n
-			arrivals = append(arrivals, arrival{content: c.place})
+			arrivals = append(arrivals, arrival{of: c})
 		}
 		arrivals[n].mails = append(arrivals[n].mails, i)
+	}
+	sorted := slices.SortedFunc(slices.Values(contents), func(x, y *content) int { return bytes.Compare(x.sha256[:], y.sha256[:]) })
+	for i, c := range sorted {
+		c.index = i + 1
 	}
 	return contents, arrivals
 }
@@ -254,7 +295,7 @@ func (b *Batch) conversations(args *arguments, contents []*content) map[int]int 
 	number, first := map[int]int{}, []int{}
 	for _, c := range contents {
 		if conversation := b.conversation(c.mail); number[conversation] == 0 {
-			first = append(first, c.place)
+			first = append(first, c.index)
 			number[conversation] = len(first)
 		}
 	}
@@ -273,8 +314,8 @@ func (b *Batch) conversations(args *arguments, contents []*content) map[int]int 
 func (b *Batch) arrival(args *arguments, a *arrival) {
 	d := b.list[a.mails[0]]
 	to := d.Envelope.Recipients[0]
+	args.int4(a.of.index)
 	args.textOrNull(mailbox(d))
-	args.int4(a.content)
 	args.int4(len(a.mails) - 1)
 	args.text(d.Envelope.Source)
 	args.textPointer(d.Envelope.Sender)
@@ -307,24 +348,4 @@ func (b *Batch) results(row [][]byte, arrivals []arrival) ([]Result, error) {
 		}
 	}
 	return results, nil
-}
-
-// records adds an array of a composite type, in which add writes the columns of
-// each row.
-func (a *arguments) records(element uint32, n, size int, add func(row *arguments, i int)) {
-	b := arrayHeader(n, element, size)
-	row := newArguments(deliverCount)
-	for i := range n {
-		*row = arguments{values: row.values[:0], types: row.types[:0], format: row.format[:0]}
-		add(row, i)
-		length := len(b)
-		b = append(b, 0, 0, 0, 0)
-		b = binary.BigEndian.AppendUint32(b, uint32(len(row.values)))
-		for column, value := range row.values {
-			b = binary.BigEndian.AppendUint32(b, row.types[column])
-			b = appendValue(b, value)
-		}
-		binary.BigEndian.PutUint32(b[length:], uint32(len(b)-length-4))
-	}
-	a.add(0, binaryFormat, b)
 }

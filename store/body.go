@@ -15,7 +15,7 @@ const (
 	maxThreadRefs = 100  // message ids by which a mail finds its thread: the first and the latest
 )
 
-// body adds what the body says, p_content_type to p_address_list.
+// body adds what the body says, p_content_type to p_list_id.
 func (a *arguments) body(m *message.Message) {
 	a.textOrNull(bounded(m.ContentType))
 	a.read(m.Text)
@@ -31,7 +31,6 @@ func (a *arguments) body(m *message.Message) {
 	a.textOrNull(m.AutoSubmitted)
 	a.bool(m.Bulk)
 	a.textOrNull(bounded(m.ListID))
-	a.structure(m)
 }
 
 // threads adds p_thread_ids and p_subject_id.

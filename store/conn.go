@@ -28,8 +28,7 @@ const (
 type Conn struct {
 	pg       *pgconn.PgConn
 	prepared bool
-
-	arrival, content uint32 // oids of the types of deliver_all, once PrepareBatches has found them
+	types    batchTypes // once PrepareBatches has found them
 }
 
 // Config says where the database is. Make it with ParseConfig.

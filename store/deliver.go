@@ -130,6 +130,7 @@ func (c *Conn) deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 	args.textArray(n, func(i int) (string, bool) { return d.Lookups[i].Base, true })
 	args.message(d.Message, d.Raw)
 	args.body(d.Message)
+	args.structure(d.Message)
 	args.threads(d.Message)
 	args.contents(d)
 	to := d.Envelope.Recipients
@@ -175,6 +176,7 @@ func (c *Conn) deliverOne(ctx context.Context, d *Delivery) ([]Result, error) {
 	args.text(lookup.Base)
 	args.message(d.Message, d.Raw)
 	args.body(d.Message)
+	args.structure(d.Message)
 	args.threads(d.Message)
 	args.text(d.Envelope.Source)
 	args.textPointer(d.Envelope.Sender)

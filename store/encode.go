@@ -152,12 +152,16 @@ func (a *arguments) textArray(n int, at func(i int) (string, bool)) {
 	a.add(oidTextArray, binaryFormat, b)
 }
 
+func (a *arguments) int8(n int64) {
+	a.add(oidInt8, binaryFormat, binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
 func (a *arguments) int8OrNull(n *int64) {
 	if n == nil {
 		a.add(oidInt8, binaryFormat, nil)
 		return
 	}
-	a.add(oidInt8, binaryFormat, binary.BigEndian.AppendUint64(nil, uint64(*n)))
+	a.int8(*n)
 }
 
 func (a *arguments) int8Array(list []int64) {
@@ -214,12 +218,4 @@ func arrayHeader(n int, element uint32, size int) []byte {
 		b = binary.BigEndian.AppendUint32(b, 1)
 	}
 	return b
-}
-
-// appendValue appends a value with its length, as COPY, records and arrays have it.
-func appendValue(b, value []byte) []byte {
-	if value == nil {
-		return binary.BigEndian.AppendUint32(b, math.MaxUint32)
-	}
-	return append(binary.BigEndian.AppendUint32(b, uint32(len(value))), value...)
 }

@@ -68,19 +68,43 @@ func (r *router) add(m *mail) {
 }
 
 // worker chooses the one that has mail of the same conversation, else the one
-// with least to do.
+// with least to do. Where several have some, it waits until only one has: a mail
+// may bring together what was two conversations.
 func (r *router) worker(m *mail) (chosen *worker) {
 	least := math.MaxInt
+	var has []*worker
 	for _, w := range r.workers {
-		has, size := w.onTheWay.look(m)
-		if has {
-			return w
+		some, size := w.onTheWay.look(m)
+		if some {
+			has = append(has, w)
 		}
 		if size < least {
 			chosen, least = w, size
 		}
 	}
+	for len(has) > 1 {
+		r.await(has[len(has)-1], m)
+		has = has[:len(has)-1]
+	}
+	if len(has) > 0 {
+		return has[0]
+	}
 	return chosen
+}
+
+// await lets a worker store what it has of the same conversation as a mail.
+func (r *router) await(w *worker, m *mail) {
+	r.send(w)
+	for {
+		if has, _ := w.onTheWay.look(m); !has {
+			return
+		}
+		select {
+		case <-w.stored:
+		case <-r.load.ctx.Done():
+			return
+		}
+	}
 }
 
 func (r *router) send(w *worker) {

@@ -40,12 +40,15 @@ type worker struct {
 	conn    *store.Conn // nil while there is none
 	batches chan *batch
 
+	stored chan struct{} // holds a token when a batch has been stored
+
 	filling  *batch // the router's
 	onTheWay onTheWay
 }
 
 func newWorker(l *Loader, config *store.Config) *worker {
-	return &worker{load: l, config: config, batches: make(chan *batch, 1), onTheWay: onTheWay{ids: map[int64]int{}}}
+	return &worker{load: l, config: config, batches: make(chan *batch, 1), stored: make(chan struct{}, 1),
+		onTheWay: onTheWay{ids: map[int64]int{}}}
 }
 
 const closeTimeout = 2 * time.Second
@@ -68,6 +71,10 @@ func (w *worker) run() {
 			if err := w.store(w.load.ctx, b); err != nil {
 				w.load.cancel(err)
 				return
+			}
+			select {
+			case w.stored <- struct{}{}:
+			default:
 			}
 		case <-w.load.ctx.Done():
 			return
