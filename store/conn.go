@@ -28,6 +28,7 @@ const (
 type Conn struct {
 	pg       *pgconn.PgConn
 	prepared bool
+	types    batchTypes // once PrepareBatches has found them
 }
 
 // Config says where the database is. Make it with ParseConfig.
@@ -102,6 +103,9 @@ func (c *Conn) Prepare(ctx context.Context) error {
 	c.prepared = true
 	return nil
 }
+
+// Lost says whether the connection is of no use any more.
+func (c *Conn) Lost() bool { return c.pg.IsClosed() }
 
 // Close says goodbye to the server. What was committed stays so whatever it returns.
 func (c *Conn) Close(ctx context.Context) error {
