@@ -198,7 +198,7 @@ func (c *Conn) deliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 			r.row()
 			r.int4(one.place)
 			r.int4(conversations[b.conversation(one.mail)])
-			r.message(d.Message, d.Raw)
+			r.message(d)
 			r.body(d.Message)
 			r.contents(d)
 			r.end()
