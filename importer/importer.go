@@ -20,6 +20,7 @@ import (
 	"mailrow/collection"
 	"mailrow/store"
 	"mailrow/store/imports"
+	"mailrow/store/load"
 )
 
 // Options are what to import for whom.
@@ -43,23 +44,11 @@ type Options struct {
 	// Memory opens a connection to remember what is settled; nil: nothing is.
 	Memory func(context.Context) (*pgx.Conn, error)
 
-	// Sink stores the mail; nil: nothing is stored, all is only counted.
-	Sink Sink
+	// Database is where the mail is stored; nil: nothing is, all is only counted.
+	Database *store.Config
 
 	// Waiting is told why the work stands still, again and again.
 	Waiting func(error)
-}
-
-// Sink stores mail.
-type Sink interface {
-	// Add takes a mail to store. It returns when there is room for the next; done
-	// is called, once and from any goroutine, when the mail is committed, or with
-	// an error that concerns this mail alone. An error of Add concerns them all:
-	// done is not called then.
-	Add(ctx context.Context, d *store.Delivery, done func(store.Outcome, error)) error
-
-	// Close stores what Add has taken and gives back what the sink holds.
-	Close(ctx context.Context) error
 }
 
 // Import reads collections into the store, and tells in the report what became
@@ -70,6 +59,10 @@ type Import struct {
 	memory *memory
 	mails  chan *collection.Mail
 	room   *room
+	loader *load.Loader
+
+	mutex  sync.Mutex
+	places map[*store.Delivery]place // of mails that the loader has
 
 	ctx  context.Context // of the reading
 	stop context.CancelCauseFunc
@@ -77,14 +70,17 @@ type Import struct {
 
 // New prepares an import.
 func New(o Options) *Import {
-	i := &Import{Options: o, report: newReport(), mails: make(chan *collection.Mail, queued), room: newRoom(roomBytes)}
+	i := &Import{
+		Options: o, report: newReport(), mails: make(chan *collection.Mail, queued), room: newRoom(roomBytes),
+		places: map[*store.Delivery]place{},
+	}
 	i.memory = newMemory(o, i.row)
 	return i
 }
 
 const (
 	queued    = 256      // mails read and not yet parsed
-	roomBytes = 48 << 20 // of mails read and not yet stored; one alone may be larger
+	roomBytes = 16 << 20 // of these; one alone may be larger
 	grace     = 20 * time.Second
 )
 
@@ -98,6 +94,12 @@ func (i *Import) Run(ctx context.Context, paths []string, in io.Reader) (*Report
 	defer giveUp()
 	defer context.AfterFunc(i.ctx, func() { time.AfterFunc(grace, giveUp) })()
 
+	if i.Database != nil {
+		var err error
+		if i.loader, err = load.Open(work, i.Database, load.Options{Done: i.done, Waiting: i.Waiting}); err != nil {
+			return i.report, err
+		}
+	}
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() { i.work(work) })
@@ -108,8 +110,8 @@ func (i *Import) Run(ctx context.Context, paths []string, in io.Reader) (*Report
 	err := i.read(paths, in)
 	close(i.mails)
 	workers.Wait()
-	if i.Sink != nil {
-		err = errors.Join(err, i.Sink.Close(work))
+	if i.loader != nil {
+		err = errors.Join(err, i.loader.Close())
 	}
 	i.memory.end()
 	err = errors.Join(err, <-remembered)
@@ -137,44 +139,58 @@ func (i *Import) read(paths []string, in io.Reader) error {
 	return nil
 }
 
-// work parses and stores mails until there are no more. After trouble that
-// concerns them all it only lets go of the rest.
+// work parses mails and hands them to the loader until there are no more. After
+// trouble that concerns them all it only lets go of the rest.
 func (i *Import) work(ctx context.Context) {
 	for m := range i.mails {
 		size := len(m.Raw)
-		if context.Cause(i.ctx) != nil && i.failed() {
+		if i.isBroken() {
 			i.room.give(size)
 			continue
 		}
 		d := i.delivery(m)
-		place := placeOf(m, d)
-		m.Raw = nil
-		if i.Sink == nil {
-			i.report.count(place, store.Stored)
-			i.room.give(size)
-			continue
+		at := placeOf(m, d)
+		if i.loader == nil {
+			i.report.count(at, store.Stored)
+		} else if err := i.add(ctx, d, at); err != nil {
+			i.stop(&storeError{err})
 		}
-		err := i.Sink.Add(ctx, d, func(o store.Outcome, err error) {
-			defer i.room.give(size)
-			if err != nil {
-				i.Failed(place.unit, place.path, err)
-				i.memory.settle(place, "")
-				return
-			}
-			i.report.count(place, o)
-			i.memory.settle(place, o)
-		})
-		if err != nil {
-			i.stop(err)
-			i.room.give(size)
-		}
+		i.room.give(size)
 	}
 }
 
-// failed says whether the reading ended for trouble of the store.
-func (i *Import) failed() bool {
-	cause := context.Cause(i.ctx)
-	return cause != nil && !errors.Is(cause, context.Canceled)
+func (i *Import) add(ctx context.Context, d *store.Delivery, at place) error {
+	i.mutex.Lock()
+	i.places[d] = at
+	i.mutex.Unlock()
+	return i.loader.Add(ctx, d)
+}
+
+// done is told what became of a mail that the loader had.
+func (i *Import) done(r load.Result) {
+	i.mutex.Lock()
+	at := i.places[r.Delivery]
+	delete(i.places, r.Delivery)
+	i.mutex.Unlock()
+	if r.Err != nil {
+		i.Failed(at.unit, at.path, r.Err)
+		i.memory.settle(at, "")
+		return
+	}
+	i.report.count(at, r.Results[0].Outcome)
+	i.memory.settle(at, r.Results[0].Outcome)
+}
+
+// storeError is trouble that concerns all mails.
+type storeError struct{ err error }
+
+func (e *storeError) Error() string { return e.err.Error() }
+func (e *storeError) Unwrap() error { return e.err }
+
+// isBroken says whether there is no use in storing more.
+func (i *Import) isBroken() bool {
+	var broken *storeError
+	return errors.As(context.Cause(i.ctx), &broken)
 }
 
 // row is where the memory of a unit is.

@@ -110,7 +110,7 @@ func (p *program) runImport(c *cobra.Command, f importFlags, paths []string) err
 	if err := p.destine(c, &o, config, lookup); err != nil {
 		return err
 	}
-	if err := p.openSink(c, &o); err != nil {
+	if err := p.openDatabase(c, &o); err != nil {
 		return err
 	}
 	return p.importAll(c, o, paths)
@@ -133,7 +133,8 @@ func (p *program) destine(c *cobra.Command, o *importer.Options, config deliver.
 	})
 }
 
-func (p *program) openSink(c *cobra.Command, o *importer.Options) error {
+// openDatabase says where the mail is stored.
+func (p *program) openDatabase(c *cobra.Command, o *importer.Options) error {
 	dsn, from, err := p.address(c)
 	if err != nil {
 		return err
@@ -145,11 +146,9 @@ func (p *program) openSink(c *cobra.Command, o *importer.Options) error {
 	log := p.log()
 	o.Waiting = func(err error) { log.Warn().Err(err).Msg("waiting for the database") }
 	o.Memory = func(context.Context) (*pgx.Conn, error) { return p.connect(c) }
-	o.Sink = importer.NewDeliverer(config, connections, o.Waiting)
+	o.Database = config
 	return nil
 }
-
-const connections = 4
 
 // importAll imports, and tells how it goes and what came of it.
 func (p *program) importAll(c *cobra.Command, o importer.Options, paths []string) error {
@@ -163,7 +162,7 @@ func (p *program) importAll(c *cobra.Command, o importer.Options, paths []string
 	if more := report.Quarantined - int64(len(report.Quarantine)); more > 0 {
 		fmt.Fprintf(p.err, "mailrow: and %d more\n", more)
 	}
-	if written := p.write(reportText(report, o.Sink == nil)); written != nil {
+	if written := p.write(reportText(report, o.Database == nil)); written != nil {
 		return written
 	}
 	switch {
