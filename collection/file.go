@@ -52,19 +52,17 @@ func (r *Reader) readFile(ctx context.Context, p place, info fs.FileInfo, in *Un
 		return nil
 	}
 	kind := sniff(head[:n])
-	if kind.contains() || kind.isMailbox() && (in == nil || info.Size() > smallMailbox) {
+	switch {
+	case kind.contains():
 		return r.readUnit(ctx, p, m, kind, f, info, in)
+	case kind.isMailbox():
+		return r.readMailfile(ctx, m, kind, in, known)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		r.visitor.Failed(in, p.path, plainReason(err))
 		return nil
 	}
-	s := stream{reader: r, ctx: ctx, unit: in}
-	if !kind.isMailbox() {
-		s.id = id
-	} else {
-		s.past.Has = known
-	}
+	s := stream{reader: r, ctx: ctx, unit: in, id: id}
 	return s.readAll(m, &counted{f, r.visitor.Advance})
 }
 
@@ -72,9 +70,9 @@ func (r *Reader) readFile(ctx context.Context, p place, info fs.FileInfo, in *Un
 // folder, rather than by itself.
 const smallMailbox = 1 << 20
 
-// readUnit reads a file that holds many mails.
+// readUnit reads an archive or a compressed file.
 func (r *Reader) readUnit(ctx context.Context, p place, m member, kind Kind, f *os.File, info fs.FileInfo, in *Unit) error {
-	unit := &Unit{Path: p.path, Kind: kind, Folder: r.unitFolder(m, kind), Within: in}
+	unit := &Unit{Path: p.path, Kind: kind, Folder: r.archiveFolder(m), Within: in}
 	past, err := r.visitor.Enter(ctx, unit)
 	if err != nil {
 		return err
@@ -108,13 +106,9 @@ func fileRevision(info fs.FileInfo) string {
 	return fmt.Sprintf("%d.%d.%d.%d.%d", id.device, id.inode, info.Size(), info.ModTime().UnixNano(), changed(info).UnixNano())
 }
 
-// unitFolder is the folder of a file that holds many mails, or what is above the
-// folders in it.
-func (r *Reader) unitFolder(m member, kind Kind) string {
-	switch {
-	case !kind.contains():
-		return r.folder(m.dir, r.mailboxName(m))
-	case m.named:
+// archiveFolder is what is above the folders in an archive.
+func (r *Reader) archiveFolder(m member) string {
+	if m.named {
 		return r.folder(m.dir, "")
 	}
 	return r.folder(m.dir, m.name)

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path"
 	"strings"
 
-	"mailrow/message"
 	"mailrow/poller"
 	"mailrow/poller/babyl"
 	"mailrow/poller/maildir"
@@ -97,49 +97,34 @@ func (r *Reader) mailboxName(m member) string {
 
 // readMaildir reads the mail of a Maildir, and of none of its folders.
 func (r *Reader) readMaildir(ctx context.Context, p place) error {
-	unit := &Unit{Path: p.path, Kind: KindMaildir, Folder: r.folder(p.dir+"/cur", "")}
 	source, err := maildir.Open(p.path, maildir.Options{})
-	if err != nil {
-		r.visitor.Failed(nil, p.path, plainReason(err))
-		return nil
-	}
-	defer source.Close()
-	return r.readFolder(ctx, unit, source)
+	unit := &Unit{Path: p.path, Kind: KindMaildir, Folder: r.folder(p.dir+"/cur", "")}
+	return r.readSource(ctx, unit, source, err)
 }
 
 // readMH reads the mail of an MH folder, and of none below it.
 func (r *Reader) readMH(ctx context.Context, p place) error {
-	unit := &Unit{Path: p.path, Kind: KindMH, Folder: r.folder(p.dir, "")}
 	source, err := mh.Open(p.path)
+	return r.readSource(ctx, &Unit{Path: p.path, Kind: KindMH, Folder: r.folder(p.dir, "")}, source, err)
+}
+
+// readSource reads that folder of a source that has no name, as a unit.
+func (r *Reader) readSource(ctx context.Context, unit *Unit, source poller.Source, err error) error {
 	if err != nil {
-		r.visitor.Failed(nil, p.path, plainReason(err))
+		r.visitor.Failed(unit.Within, unit.Path, plainReason(err))
 		return nil
 	}
 	defer source.Close()
-	return r.readFolder(ctx, unit, source)
-}
-
-// readFolder reads that folder of a source that has no name.
-func (r *Reader) readFolder(ctx context.Context, unit *Unit, source poller.Source) error {
 	past, err := r.visitor.Enter(ctx, unit)
 	if err != nil {
 		return err
 	}
-	revision := ""
-	folder, err := source.Folder(ctx, inbox)
-	if err == nil {
-		defer folder.Close()
-		revision, err = r.readEntries(ctx, unit, past, folder)
+	in := entries{reader: r, unit: unit, past: past, path: unit.Path, folder: unit.Folder}
+	revision, err := in.read(ctx, source)
+	if err != nil {
+		return err
 	}
-	var ended *visitorError
-	switch {
-	case errors.As(err, &ended):
-		return ended.err
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		r.visitor.Failed(unit, unit.Path, plainReason(err))
-	case past.Revision != "" && revision == past.Revision:
+	if past.Revision != "" && revision == past.Revision {
 		r.visitor.Unchanged(unit)
 		r.visitor.Advance(past.Bytes)
 		return nil
@@ -148,68 +133,50 @@ func (r *Reader) readFolder(ctx context.Context, unit *Unit, source poller.Sourc
 	return nil
 }
 
-// readEntries reads the mails of a folder that are not settled. The revision is
-// that of past when there is nothing to read.
-func (r *Reader) readEntries(ctx context.Context, unit *Unit, past Past, folder poller.Folder) (revision string, err error) {
-	listing, err := folder.List(ctx, past.Revision)
-	if err != nil {
-		return "", err
+// openMailfile opens a file of many mails, which other programs may write to.
+func openMailfile(path string, kind Kind) (poller.Source, error) {
+	switch kind {
+	case KindMMDF:
+		return mmdf.Open(path, mmdf.Options{})
+	case KindBabyl:
+		return babyl.Open(path, babyl.Options{})
 	}
-	for entry, err := range listing.Entries {
-		switch {
-		case err != nil:
-			return "", err
-		case past.Has != nil && past.Has(entry.ID):
-			r.visitor.Known(unit, entry.Size)
-		default:
-			if err := r.readEntry(ctx, unit, folder, entry); err != nil {
-				return "", err
-			}
-		}
-		r.visitor.Advance(max(entry.Size, 0))
-	}
-	return listing.Revision, nil
+	return mbox.Open(path, mbox.Options{})
 }
 
-// readEntry reads one mail of a folder. One that somebody has removed meanwhile
-// is no trouble.
-func (r *Reader) readEntry(ctx context.Context, unit *Unit, folder poller.Folder, e poller.Entry) error {
-	place := fmt.Sprintf("%s, mail %s", unit.Path, e.ID)
-	raw, err := r.openEntry(ctx, folder, e)
-	var broken *poller.BrokenError
-	switch {
-	case err == nil:
-	case errors.As(err, &broken):
-		return err
-	case errors.Is(err, poller.ErrGone):
-		return nil
-	default:
-		r.visitor.Failed(unit, place, plainReason(err))
-		return nil
+// readMailfile reads a file of many mails: by itself, or as a part of the folder
+// that it is in where it is small.
+func (r *Reader) readMailfile(ctx context.Context, m member, kind Kind, in *Unit, known func(string) bool) error {
+	source, err := openMailfile(m.path, kind)
+	folder := r.folder(m.dir, r.mailboxName(m))
+	if isNumbered(m.name) && holdsOne(m, kind) {
+		folder = r.folder(m.dir, "")
 	}
-	mail := &Mail{
-		Unit: unit, ID: e.ID, Path: place, Folder: unit.Folder,
-		Flags: e.Flags, ReceivedAt: e.ReceivedAt, Sender: e.Sender,
+	if in == nil || m.size > smallMailbox {
+		return r.readSource(ctx, &Unit{Path: m.path, Kind: kind, Folder: folder, Within: in}, source, err)
 	}
-	var sender *string
-	if mail.Raw, sender = message.SplitFromLine(raw); mail.Sender == nil {
-		mail.Sender = sender
-	}
-	if len(mail.Raw) == 0 {
-		r.visitor.Failed(unit, place, errEmpty)
+	if err != nil {
+		r.visitor.Failed(in, m.path, plainReason(err))
 		return nil
 	}
-	if err := r.visitor.Mail(ctx, mail); err != nil {
-		return &visitorError{err}
+	defer source.Close()
+	part := entries{
+		reader: r, unit: in, past: Past{Has: known}, path: m.path, folder: folder,
+		prefix: m.name + "\x00", // the same mail may be in another file
 	}
-	return nil
+	_, err = part.read(ctx, source)
+	return err
 }
 
-func (r *Reader) openEntry(ctx context.Context, folder poller.Folder, e poller.Entry) ([]byte, error) {
-	body, err := folder.Open(ctx, e)
+// holdsOne says whether there is but one mail in a file.
+func holdsOne(m member, kind Kind) bool {
+	f, err := os.Open(m.path)
 	if err != nil {
-		return nil, err
+		return false
 	}
-	defer body.Close()
-	return r.readLimited(body, e.Size)
+	defer f.Close()
+	mails := newMailfile(m.name, kind, f)
+	_, first := mails.Next()
+	_, second := mails.Next()
+	return first == nil && second == io.EOF
 }

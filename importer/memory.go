@@ -2,6 +2,7 @@ package importer
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -83,7 +84,7 @@ func newMemory(o Options, row func(*collection.Unit) imports.Row) *memory {
 // enter looks up what is known of a unit.
 func (m *memory) enter(ctx context.Context, u *collection.Unit) (collection.Past, error) {
 	of := &unit{row: m.row(u)}
-	if m.lookups != nil && !m.again {
+	if m.lookups != nil {
 		err := m.lookups.insist(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 			return imports.Load(ctx, conn, &of.row)
 		})
@@ -99,6 +100,9 @@ func (m *memory) enter(ctx context.Context, u *collection.Unit) (collection.Past
 		of.within.pending++
 	}
 	m.units[u] = of
+	if m.again {
+		return collection.Past{}, nil
+	}
 	return collection.Past{Revision: of.row.Revision, Bytes: of.row.Bytes, Has: of.row.Settled.Has}, nil
 }
 
@@ -141,7 +145,7 @@ func (m *memory) settle(p place, o store.Outcome) {
 	}
 	of := m.units[p.unit]
 	of.pending--
-	if o != "" {
+	if o != "" && !of.row.Settled.Has(p.id) {
 		of.bytes += int64(p.size)
 		of.fresh = append(of.fresh, imports.HashOf(p.id))
 	}
@@ -190,32 +194,34 @@ func (m *memory) run(ctx context.Context) error {
 	defer m.lookups.close()
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
-	for {
+	var early []imports.Row // of accounts that no mail has made yet
+	for ended := false; !ended; {
 		var rows []imports.Row
-		ended := false
 		select {
 		case <-m.wake:
 			rows = m.take()
 		case <-tick.C:
 			rows = m.interim()
 		case <-m.ended:
-			rows, ended = append(m.take(), m.interim()...), true
+			rows, ended = slices.Concat(early, m.take(), m.interim()), true
 		}
 		for _, row := range rows {
 			if row.Mails == 0 && row.Quarantined == 0 {
 				continue
 			}
 			err := m.saves.insist(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-				return imports.Save(ctx, conn, &row)
+				saved, err := imports.Save(ctx, conn, &row)
+				if err == nil && !saved {
+					early = append(early, row)
+				}
+				return err
 			})
 			if err != nil {
 				return err
 			}
 		}
-		if ended {
-			return nil
-		}
 	}
+	return nil
 }
 
 // end says that there will be no more.

@@ -40,7 +40,7 @@ comment on column mailrow.imports.recipient is 'Recipient that the mails were st
 comment on column mailrow.imports.revision is
     'What it was like when all of it was settled: it is not read again while that is so. NULL when it was interrupted, when a mail is in quarantine, or when it changed a moment before.';
 comment on column mailrow.imports.mails is 'Mails of it that are settled: stored, by an import or before, whether or not they were deleted since.';
-comment on column mailrow.imports.stored is 'Of these, how many an import stored; the others were there.';
+comment on column mailrow.imports.stored is 'How many mails of it imports have stored, those counted again that --again brought back; the others were there.';
 comment on column mailrow.imports.bytes is 'Bytes of the settled mails.';
 comment on column mailrow.imports.quarantined is 'How many things the latest import could not read or store.';
 comment on column mailrow.imports.settled is

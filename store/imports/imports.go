@@ -50,10 +50,10 @@ func Load(ctx context.Context, conn *pgx.Conn, r *Row) error {
 	return nil
 }
 
-// Save writes a row in place of what was known. Without the account, which the
-// first mail makes, there is nothing to write.
-func Save(ctx context.Context, conn *pgx.Conn, r *Row) error {
-	_, err := conn.Exec(ctx, `
+// Save writes a row in place of what was known. It cannot before the account is
+// there, which the first mail makes.
+func Save(ctx context.Context, conn *pgx.Conn, r *Row) (saved bool, err error) {
+	tag, err := conn.Exec(ctx, `
 		insert into mailrow.imports as i (account_id, key, path, kind, folder, mailbox, recipient, revision,
 		                                  mails, stored, bytes, quarantined, settled, started_at, finished_at)
 		select a.account_id, $2, $3, $4, $5, $6, $7, nullif($8, ''), $9, $10, $11, $12, $13, $14, case when $15 then now() end
@@ -65,9 +65,9 @@ func Save(ctx context.Context, conn *pgx.Conn, r *Row) error {
 		r.Account, r.key(), Text(r.Path), r.Kind, r.Folder, r.Mailbox, r.Recipient, r.Revision,
 		r.Mails, r.Stored, r.Bytes, r.Quarantined, []byte(r.Settled), r.Started, r.Finished)
 	if err != nil {
-		return fmt.Errorf("remember import of %s: %w", r.Path, err)
+		return false, fmt.Errorf("remember import of %s: %w", r.Path, err)
 	}
-	return nil
+	return tag.RowsAffected() > 0, nil
 }
 
 // Text writes a path as text that PostgreSQL takes, each in its own way.
