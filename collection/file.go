@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -111,5 +112,5 @@ func (r *Reader) archiveFolder(m member) string {
 	if m.named {
 		return r.folder(m.dir, "")
 	}
-	return r.folder(m.dir, m.name)
+	return r.folder(path.Join(m.dir, stem(m.name)), "")
 }
