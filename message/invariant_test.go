@@ -132,8 +132,8 @@ func unwrap(body []byte, w Wrapping) ([]byte, error) {
 	case Identity:
 		return body, nil
 	case QuotedPrintable:
-		if bytes.HasSuffix(body, []byte("=")) {
-			return nil, fmt.Errorf("ends in =")
+		if bytes.HasSuffix(body, []byte("=")) || bytes.IndexByte(body, 0) >= 0 {
+			return nil, fmt.Errorf("ends in = or has a NUL")
 		}
 		return unwrapQuotedPrintable(body)
 	case Base64:

@@ -25,7 +25,7 @@ const SchemaVersion = 2
 
 // ParserVersion is stored beside what message.Parse found, so that a better
 // parser knows what to read again.
-const ParserVersion = 2
+const ParserVersion = 3
 
 // errSchema says that the database answered in a form that no schema of ours has.
 var errSchema = errors.New("unexpected answer of the delivery function")
@@ -51,6 +51,8 @@ type Delivery struct {
 
 	// Defects are those of the envelope; those of the header are in Message.
 	Defects []string
+
+	bare bool // Message has no body: see withoutBody
 }
 
 // Lookup is a recipient in the forms that routes are looked up by, all in lower case.
@@ -95,10 +97,41 @@ var (
 func (c *Conn) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 	for attempt := 1; ; attempt++ {
 		results, err := c.deliver(ctx, d)
-		if err == nil || attempt == deliverAttempts || !isCollision(err) {
+		switch {
+		case isUnreadable(err) && !d.bare:
+			d = d.withoutBody()
+		case err == nil, attempt >= deliverAttempts, !isCollision(err):
 			return results, err
 		}
 	}
+}
+
+// withoutBody is the delivery of a mail of which the server cannot take what the
+// parser said of its body: a mistake of ours that must not keep the mail out. Its
+// bytes and its header are stored; reparse reads the body when it can.
+func (d *Delivery) withoutBody() *Delivery {
+	m := *d.Message
+	m.Parts, m.Cuts, m.Text, m.HTML, m.Reply = nil, nil, message.Body{}, message.Body{}, nil
+	m.Defects = append(slices.Clip(m.Defects), defectBodyNotStored)
+	bare := *d
+	bare.Message, bare.bare = &m, true
+	return &bare
+}
+
+// defectBodyNotStored is recorded beside such a mail.
+const defectBodyNotStored message.Defect = "body-not-stored"
+
+// isUnreadable says that the server could not take a value, whatever it was.
+func isUnreadable(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	switch pg.Code[:min(2, len(pg.Code))] {
+	case "22", "54": // data exception, program limit exceeded
+		return true
+	}
+	return false
 }
 
 // deliverAttempts is how often a delivery is tried that another one got in the way of.
@@ -108,7 +141,18 @@ const deliverAttempts = 3
 // because another came first: nothing is stored, and trying again helps.
 func isCollision(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "40001")
+	if !errors.As(err, &pg) {
+		return false
+	}
+	switch pg.Code {
+	case "40P01", "40001":
+		return true
+	case "23505": // another attempt at the same mail
+		return pg.ConstraintName == "identities_pkey"
+	case "23503": // the account was deleted meanwhile
+		return pg.ConstraintName == "mailboxes_account_fkey"
+	}
+	return false
 }
 
 func (c *Conn) deliver(ctx context.Context, d *Delivery) ([]Result, error) {
@@ -128,7 +172,7 @@ func (c *Conn) deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 	args.textArray(n, func(i int) (string, bool) { return d.Lookups[i].Address, true })
 	args.textArray(n, func(i int) (string, bool) { return d.Lookups[i].Wildcard, d.Lookups[i].Wildcard != "" })
 	args.textArray(n, func(i int) (string, bool) { return d.Lookups[i].Base, true })
-	args.message(d.Message, d.Raw)
+	args.message(d)
 	args.body(d.Message)
 	args.structure(d.Message)
 	args.threads(d.Message)
@@ -174,7 +218,7 @@ func (c *Conn) deliverOne(ctx context.Context, d *Delivery) ([]Result, error) {
 	args.text(lookup.Address)
 	args.textOrNull(lookup.Wildcard)
 	args.text(lookup.Base)
-	args.message(d.Message, d.Raw)
+	args.message(d)
 	args.body(d.Message)
 	args.structure(d.Message)
 	args.threads(d.Message)
@@ -208,10 +252,15 @@ func (c *Conn) deliverOne(ctx context.Context, d *Delivery) ([]Result, error) {
 }
 
 // message adds what the header says, p_line_ends to p_field_values.
-func (a *arguments) message(m *message.Message, raw []byte) {
+func (a *arguments) message(d *Delivery) {
+	m := d.Message
 	a.text(string(m.LineEnds))
 	a.int4(m.HeaderSize)
-	a.int2(ParserVersion)
+	if d.bare {
+		a.int2(0) // not read: reparse will
+	} else {
+		a.int2(ParserVersion)
+	}
 	if m.Date != nil {
 		_, offset := m.Date.Zone()
 		a.timeOrNull(*m.Date)
@@ -246,7 +295,7 @@ func (a *arguments) message(m *message.Message, raw []byte) {
 		defects[i] = string(d)
 	}
 	a.textsOrNull(defects)
-	a.fields(m, raw)
+	a.fields(m, d.Raw)
 }
 
 // fields adds p_field_starts and p_field_values, NULL where SQL finds them by itself.

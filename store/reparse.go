@@ -23,7 +23,7 @@ func Reparse(ctx context.Context, pg *pgconn.PgConn, account, id int64, raw []by
 	args.int8OrNull(&account)
 	args.int8OrNull(&id)
 	args.bytea(raw)
-	args.message(d.Message, raw)
+	args.message(d)
 	args.body(d.Message)
 	args.structure(d.Message)
 	args.threads(d.Message)
