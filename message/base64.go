@@ -1,6 +1,9 @@
 package message
 
-import "bytes"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 const notBase64 = 0xff
 
@@ -41,8 +44,8 @@ func (d *decoder) moreBase64(out []byte) []byte {
 		case c == '=':
 			d.bits, d.nbits, d.padded = 0, 0, true
 		case c == '\n' || c == '\r' || d.padded && isBlank(c) && d.pos < len(src) && !isBlank(src[d.pos]):
-			if d.nbits == 0 && d.footer() {
-				d.pos = len(src)
+			if d.footer() {
+				d.below, d.pos = d.pos, len(src)
 			}
 		}
 	}
@@ -65,33 +68,64 @@ func (d *decoder) quanta(out []byte) []byte {
 	return out
 }
 
-// footer says whether the line at pos, or what is left of it after a blank, which
-// begins a quantum, is text below the data: one that begins with "--" or "__", or after padding any with a
-// character that is not base64, or too short and uneven to be a line of it.
+// footer says whether the line at pos, or what is left of it after a blank, is
+// text below the data: one that begins with "--" or "__", in a text prose after
+// which no data comes, or after padding any with a character that is not base64, or too
+// short and uneven to be a line of it.
 func (d *decoder) footer() bool {
 	line, _ := lineAt(d.src, d.pos)
 	if bytes.HasPrefix(line, []byte("--")) || bytes.HasPrefix(line, []byte("__")) {
 		return true
 	}
-	if !d.padded {
-		return false
-	}
 	line = bytes.Trim(line, " \t\r")
-	for _, c := range line {
+	if !d.padded {
+		return d.text && isProse(line) && !d.dataBelow()
+	}
+	return !isOfBase64(line) || len(line)%4 != 0 && len(line) < 40
+}
+
+// isProse says whether a line is of several words that are not all of base64.
+func isProse(line []byte) bool {
+	words := 0
+	odd := false
+	for word := range bytes.FieldsSeq(line) {
+		words++
+		odd = odd || !isOfBase64(word)
+	}
+	return odd && words > 1
+}
+
+func isOfBase64(b []byte) bool {
+	for _, c := range b {
 		if base64Value[c] == notBase64 && c != '=' {
-			return true
+			return false
 		}
 	}
-	return len(line)%4 != 0 && len(line) < 40
+	return true
+}
+
+// dataBelow says whether any line from pos on is surely one of base64.
+func (d *decoder) dataBelow() bool {
+	for d.data < len(d.src) {
+		line, next := lineAt(d.src, d.data)
+		if d.data >= d.pos && len(line) >= 40 && isOfBase64(line) {
+			return true
+		}
+		d.data = next
+	}
+	return false
 }
 
 // looksLikeBase64 tells base64 with some junk in it from prose that merely is
 // called base64: that does not begin with a line of base64, and has far more
-// blanks and punctuation.
-func looksLikeBase64(b []byte) bool {
-	b = bytes.TrimLeft(b, " \t\r\n")
-	if line, _ := lineAt(b, 0); bytes.IndexByte(line, ' ') < 0 && scanBase64(line).strict {
-		return true
+// blanks and punctuation. Where there is prose, a word before it that could be
+// base64 must give text.
+func looksLikeBase64(b, scratch []byte) bool {
+	b = bytes.Trim(b, " \t\r\n")
+	d := decoder{encoding: encodingBase64, src: b, text: true}
+	d.size(scratch)
+	if d.below > 0 {
+		b = b[:d.below]
 	}
 	other := 0
 	for _, c := range b {
@@ -99,7 +133,29 @@ func looksLikeBase64(b []byte) bool {
 			other++
 		}
 	}
+	line, _ := lineAt(b, 0)
+	line = bytes.TrimRight(line, " \t")
+	switch {
+	case other == 0 && d.below == 0:
+		return true
+	case len(line) < 24 && !bytes.HasSuffix(line, []byte{'='}):
+		d = newDecoder(encodingBase64, line)
+		return isReadable(d.all(len(line)))
+	case bytes.IndexByte(line, ' ') < 0 && scanBase64(line).strict:
+		return true
+	}
 	return other*12 < len(b)
+}
+
+// isReadable says whether content is UTF-8 or ISO-2022 without other control
+// characters.
+func isReadable(content []byte) bool {
+	for _, c := range content {
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' && c != 0x1b {
+			return false
+		}
+	}
+	return len(content) > 0 && utf8.Valid(content)
 }
 
 // base64Scan is what is known of base64 without decoding it.

@@ -24,14 +24,34 @@ func (t *tree) bodies() {
 			c.kids[p.Parent] = append(c.kids[p.Parent], i)
 		}
 	}
-	t.m.Text = t.body(c.text(nil, 0), true)
-	t.m.HTML = t.body(c.markup(nil, 0), false)
+	text, markup := c.text(nil, 0), c.markup(nil, 0)
+	if t.letter != nil && !slices.ContainsFunc(text, func(i int) bool { return !t.isEmpty(&parts[i]) }) {
+		text, markup = t.chooseLetter()
+	}
+	t.m.Text = t.body(text, true)
+	t.m.HTML = t.body(markup, false)
 	t.reply()
+}
+
+// chooseLetter makes the texts of a winmail.dat those of the mail, which has no
+// others. They are no files then; but RTF is, with what its text does not show.
+func (t *tree) chooseLetter() (text, markup []int) {
+	for _, i := range t.letter { // plain text comes before HTML, and that before RTF
+		p := &t.m.Parts[i]
+		if text == nil {
+			text = []int{i}
+		}
+		if p.Type == typeHTML {
+			markup = []int{i}
+		}
+		p.Attachment = p.Type == typeRTF
+	}
+	return text, markup
 }
 
 // isBody says whether a leaf is text of the mail and no file.
 func (t *tree) isBody(p *Part) bool {
-	return isText(p.Type) && p.Disposition != "attachment" && (p.Filename == "" || p.Parent < 0)
+	return isText(p.Type) && p.Type != typeHeaders && p.Disposition != "attachment" && (p.Filename == "" || p.Parent < 0)
 }
 
 // isEmpty says whether a part has nothing but blanks and line ends.
@@ -95,9 +115,29 @@ func (t *tree) withoutEmpty(leaves []int) []int {
 func (t *tree) pieces(list []Piece, i int, latin bool) []Piece {
 	p := &t.m.Parts[i]
 	for _, r := range t.shown(i, t.raw[p.BodyStart:p.BodyEnd]) {
-		list = append(list, Piece{p.BodyStart + r.start, p.BodyStart + r.end, p.Wrapped, latin})
+		start := p.BodyStart + r.start
+		if r.start == 0 && r.end > 0 && !latin {
+			start += byteOrderMark(t.raw[start:p.BodyStart+r.end], p.Wrapped)
+		}
+		list = append(list, Piece{start, p.BodyStart + r.end, p.Wrapped, latin})
 	}
 	return list
+}
+
+// byteOrderMark gives the size of the mark that UTF-8 begins with: Windows
+// programs put it there, and it would be part of the first word.
+func byteOrderMark(text []byte, w Wrapping) int {
+	mark := "\ufeff"
+	switch w {
+	case QuotedPrintable:
+		mark = "=EF=BB=BF"
+	case Base64:
+		mark = "77u/"
+	}
+	if !bytes.HasPrefix(text, []byte(mark)) {
+		return 0
+	}
+	return len(mark)
 }
 
 // shown gives the ranges of a text that are left when the files in it are taken
@@ -143,6 +183,10 @@ func (t *tree) derivable(i int) (c charset, latin, ok bool) {
 	if declared.kind == unknown && p.Charset != "" {
 		t.m.defect(DefectTextUnknownCharset)
 	}
+	if seen := declared.asSeen(look); seen != declared {
+		t.m.defect(DefectTextCharset)
+		declared = seen
+	}
 	c = declared
 	if declared.kind == unknown || declared.kind == text8 {
 		c = undeclared(p.Type, look)
@@ -165,27 +209,45 @@ func (t *tree) derivable(i int) (c charset, latin, ok bool) {
 // stored is the text of a leaf in UTF-8, made of at most room bytes of it.
 func (t *tree) stored(i, room int, c charset, html bool) string {
 	p := &t.m.Parts[i]
-	content, whole := t.content(i, room)
+	content, footer, whole := t.content(i, room)
 	cut := !whole || p.Wrapped == Odd && p.Encoding == encodingBase64
 	if end := wholeCharacters(content); cut && c.kind == text8 && end < len(content) {
 		content = content[:end]
 	}
-	text, ok, all := c.decodeUpTo(content, room)
+	text, ok, all := "", true, true
+	if p.Type == typeRTF {
+		text = rtfText(content, room)
+	} else {
+		text, ok, all = c.decodeUpTo(content, room)
+	}
 	if whole = whole && all; !whole {
 		t.m.defect(DefectTextTruncated)
 		text = strings.TrimRight(text, "\uFFFD")
 	} else if !ok {
 		t.m.defect(DefectTextCharset)
 	}
-	text, _ = Clean(text)
+	text, _ = Clean(strings.TrimPrefix(text, "\ufeff"))
 	if html {
 		text = htmlText(text)
+	}
+	if len(footer) > 0 && (p.Type != typeHTML || html) {
+		text = withFooter(text, footer)
 	}
 	text = withLF(text)
 	if t.m.LineEnds == CR {
 		text = strings.ReplaceAll(text, "\r", "\n")
 	}
 	return text
+}
+
+// withFooter puts the text that was found below base64 under the decoded one.
+func withFooter(text string, footer []byte) string {
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	below, _ := charset{kind: text8}.decode(string(footer))
+	below, _ = Clean(below)
+	return text + below
 }
 
 // withLF makes each LF with the CRs before it an LF: mails that went through a
@@ -207,13 +269,21 @@ func withLF(text string) string {
 	return out.String()
 }
 
-// content decodes up to limit bytes of the text of a leaf.
-func (t *tree) content(i, limit int) (content []byte, whole bool) {
+// content decodes up to limit bytes of the text of a leaf. footer is what is
+// below it if it was base64.
+func (t *tree) content(i, limit int) (content, footer []byte, whole bool) {
 	p := &t.m.Parts[i]
-	content, whole = t.raw[p.BodyStart:p.BodyEnd], true
-	if p.Wrapped != Identity {
-		d := newDecoder(p.Encoding, content)
+	content, whole = p.Content, true
+	switch {
+	case p.Content != nil:
+	case p.Wrapped == Identity:
+		content = t.raw[p.BodyStart:p.BodyEnd]
+	default:
+		d := p.decoder(t.raw)
 		content, whole = d.more(make([]byte, 0, min(int(p.Size), limit)+decodeRoom))
+		if d.below > 0 {
+			footer = d.src[d.below:min(len(d.src), d.below+limit)]
+		}
 	}
 	if ranges := t.shown(i, content); t.holes[i] != nil {
 		var text []byte
@@ -228,7 +298,7 @@ func (t *tree) content(i, limit int) (content []byte, whole bool) {
 	if len(content) > limit {
 		content, whole = content[:limit], false
 	}
-	return content, whole
+	return content, footer, whole
 }
 
 // truncate cuts s to at most n bytes, not amid a character.

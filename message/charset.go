@@ -30,7 +30,9 @@ const (
 	encoded
 	text8 // UTF-8, ASCII and names that say nothing: what the bytes look like
 	utf7
+	iso2022jp
 	iso2022kr
+	iso2022cn
 )
 
 // decode returns valid UTF-8 and whether the bytes were all of the charset.
@@ -44,8 +46,12 @@ func (c charset) decode(s string) (string, bool) {
 		return out, !strings.Contains(out, "\uFFFD")
 	case utf7:
 		return decodeUTF7(s)
+	case iso2022jp:
+		return decodeISO2022(s, katakana)
 	case iso2022kr:
-		return decodeISO2022KR(s)
+		return decodeISO2022(s, hangul)
+	case iso2022cn:
+		return decodeISO2022(s, hanzi)
 	}
 	if utf8.ValidString(s) {
 		return s, true
@@ -137,6 +143,10 @@ func lookupCharset(label string) charset {
 		return charset{kind: utf7}
 	case "iso2022kr", "csiso2022kr":
 		return charset{kind: iso2022kr}
+	case "iso2022jp", "iso2022jp1", "iso2022jp2", "iso2022jp3", "iso2022jp2004", "iso2022jpms", "csiso2022jp", "csiso2022jp2", "jis", "jis7", "cp50220", "cp50221", "cp50222":
+		return charset{kind: iso2022jp}
+	case "iso2022cn", "iso2022cnext", "csiso2022cn":
+		return charset{kind: iso2022cn}
 	}
 	e := singleByte(key)
 	if e == nil {
@@ -256,8 +266,6 @@ func multiByte(key string) encoding.Encoding {
 		return japanese.ShiftJIS
 	case "eucjp", "xeucjp", "ujis", "cseucpkdfmtjapanese":
 		return japanese.EUCJP
-	case "iso2022jp", "iso2022jp1", "iso2022jp2", "iso2022jp3", "iso2022jpms", "csiso2022jp", "jis", "jis7", "cp50220", "cp50221", "cp50222":
-		return japanese.ISO2022JP
 	case "euckr", "cseuckr", "ksc5601", "ksc56011987", "ksc56011989", "ksx1001", "csksc56011987", "isoir149", "korean", "cp949", "windows949", "949", "uhc", "ms949", "xwindows949":
 		return korean.EUCKR
 	case "utf16", "utf16le", "csunicode", "ucs2", "iso10646ucs2", "unicode", "unicodefeff", "csutf16", "csutf16le":
@@ -275,10 +283,10 @@ func multiByte(key string) encoding.Encoding {
 // isASCIICompatible says whether text of nothing but ASCII bytes is ASCII.
 func (c charset) isASCIICompatible() bool {
 	switch c.kind {
-	case utf7, iso2022kr:
+	case utf7, iso2022jp, iso2022kr, iso2022cn:
 		return false
 	case encoded:
-		return c.encoding != japanese.ISO2022JP && c.encoding != simplifiedchinese.HZGB2312 && !c.isWide()
+		return c.encoding != simplifiedchinese.HZGB2312 && !c.isWide()
 	}
 	return true
 }
@@ -290,30 +298,6 @@ func (c charset) isWide() bool {
 	}
 	one, err := c.encoding.NewEncoder().String("a")
 	return err != nil || len(one) > 1
-}
-
-// decodeISO2022KR decodes RFC 1557: KS X 1001 as two 7-bit bytes between SO
-// and SI, which is EUC-KR without the high bits. x/text does not have it.
-func decodeISO2022KR(s string) (string, bool) {
-	s = strings.ReplaceAll(s, "\x1b$)C", "")
-	euc := make([]byte, 0, len(s))
-	shifted := false
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == 0x0e:
-			shifted = true
-		case c == 0x0f:
-			shifted = false
-		case c == '\n':
-			shifted = false
-			euc = append(euc, c)
-		case shifted && c > ' ' && c < 0x7f:
-			euc = append(euc, c|0x80)
-		default:
-			euc = append(euc, c)
-		}
-	}
-	return charset{kind: encoded, encoding: korean.EUCKR}.decode(string(euc))
 }
 
 // decodeUTF7 decodes RFC 2152: runs of base64 UTF-16 between "+" and the

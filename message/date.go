@@ -23,14 +23,27 @@ func parseDate(value string) (time.Time, Defect) {
 		}
 	}
 	if d.zone == zoneMissing {
-		if open := strings.IndexByte(value, '('); open >= 0 { // "15:04:05 (CEST)"
-			comment, _, _ := strings.Cut(value[open+1:], ")")
-			if offset, ok := zoneOffset(strings.TrimSpace(comment)); ok {
-				d.zone, d.offset = zoneKnown, offset
-			}
-		}
+		d.zoneInComment(value)
 	}
 	return d.time()
+}
+
+// zoneInComment reads "15:04:05 (CEST)" and "15:04:05 (GMT+01:00)".
+func (d *dateReader) zoneInComment(value string) {
+	open := strings.IndexByte(value, '(')
+	if open < 0 {
+		return
+	}
+	comment, _, _ := strings.Cut(value[open+1:], ")")
+	c := dateReader{s: strings.TrimSpace(comment), hasTime: true}
+	for c.pos < len(c.s) {
+		if !c.part() || c.zone == zoneNamed {
+			return
+		}
+	}
+	if c.zone == zoneKnown {
+		d.zone, d.offset = c.zone, c.offset
+	}
 }
 
 // zoneState is what is known about the offset from UTC.
@@ -52,13 +65,16 @@ type dateReader struct {
 	hour, minute, second int
 	nanosecond           int
 	pm, am               bool
+	bare                 bool // hhmm: without a zone behind it, it may be anything
 	zone                 zoneState
 	numeric              bool // the zone was given as a number
 	offset               int  // seconds east of UTC
 }
 
 // complete says that nothing but a zone can be missing.
-func (d *dateReader) complete() bool { return d.day != 0 && d.month != 0 && d.hasYear && d.hasTime }
+func (d *dateReader) complete() bool {
+	return !d.bare && d.day != 0 && d.month != 0 && d.hasYear && d.hasTime
+}
 
 // part reads the next word or number. It reports false for what cannot be in
 // a date.
@@ -69,9 +85,12 @@ func (d *dateReader) part() bool {
 		return d.number()
 	case isLetter(c) || c >= 0x80:
 		return d.word()
-	case (c == '+' || c == '-') && d.hasTime && d.pos+1 < len(d.s) && isDigit(d.s[d.pos+1]):
-		d.numericZone()
-		return true
+	case (c == '+' || c == '-') && d.hasTime && d.pos+1 < len(d.s):
+		next := d.s[d.pos+1:]
+		if isDigit(next[0]) || d.hasYear && len(next) >= 5 && next[0] == ' ' && isDigit(next[1]) && isDigit(next[4]) { // "+ 0100"
+			d.numericZone()
+			return true
+		}
 	}
 	d.pos++
 	return true
@@ -95,19 +114,27 @@ func (d *dateReader) digits() (n, length int) {
 }
 
 // follows reports whether separator and a digit come next, and moves to that
-// digit.
+// digit. Blanks may be around a colon (RFC 5322 4.3).
 func (d *dateReader) follows(separator byte) bool {
-	if d.pos+1 < len(d.s) && d.s[d.pos] == separator && isDigit(d.s[d.pos+1]) {
-		d.pos++
-		return true
+	rest := d.s[d.pos:]
+	if separator == ':' {
+		rest = strings.TrimLeft(rest, " ")
 	}
-	return false
+	rest, found := strings.CutPrefix(rest, string(separator))
+	if separator == ':' {
+		rest = strings.TrimLeft(rest, " ")
+	}
+	if !found || rest == "" || !isDigit(rest[0]) {
+		return false
+	}
+	d.pos = len(d.s) - len(rest)
+	return true
 }
 
 func (d *dateReader) number() bool {
 	n, length := d.digits()
 	if n < 0 {
-		return false
+		return length == 14 && d.stamp(d.s[d.pos-length:d.pos])
 	}
 	switch {
 	case d.follows(':'):
@@ -122,6 +149,22 @@ func (d *dateReader) number() bool {
 		}
 	}
 	return d.loneNumber(n, length)
+}
+
+// stamp reads 20060102150405.
+func (d *dateReader) stamp(digits string) bool {
+	if d.day != 0 || d.hasYear || d.hasTime {
+		return false
+	}
+	at := dateReader{s: digits[:8] + " " + digits[8:]}
+	for at.pos < len(at.s) {
+		if !at.part() {
+			return false
+		}
+	}
+	at.s, at.pos, at.zone = d.s, d.pos, d.zone
+	*d = at
+	return true
 }
 
 // clock reads the rest of a time of day after its hour.
@@ -183,6 +226,8 @@ func (d *dateReader) setYear(n, length int) {
 		n += 2000
 	case length <= 3:
 		n += 1900
+	case length == 5 && n/100 == 191: // "19" before the years since 1900
+		n -= 17100
 	}
 	d.year = n
 }
@@ -195,6 +240,8 @@ func (d *dateReader) loneNumber(n, length int) bool {
 		d.month, d.day = n/100%100, n%100
 	case length == 6 && d.day != 0 && d.hasYear && !d.hasTime:
 		d.hour, d.minute, d.second, d.hasTime = n/10000, n/100%100, n%100, true
+	case length == 4 && d.day != 0 && d.month != 0 && d.hasYear && !d.hasTime: // RFC 733
+		d.hour, d.minute, d.hasTime, d.bare = n/100, n%100, true, true
 	case length <= 2 && d.day == 0 && n >= 1 && n <= 31:
 		d.day = n
 	case !d.hasYear && length >= 2:
@@ -244,7 +291,11 @@ func (d *dateReader) word() bool {
 	if d.zone == zoneKnown { // "+0200 CEST": the number is what counts
 		return true
 	}
-	if offset, ok := zoneOffset(word); ok {
+	if d.pos+1 < len(d.s) && isDigit(d.s[d.pos]) && isLetter(d.s[d.pos+1]) { // EST5EDT: which one?
+		d.zone, d.pos = zoneNamed, d.pos+1
+		return d.word()
+	}
+	if offset, ok := zoneOffset(word); ok && d.zone != zoneNamed {
 		d.zone, d.offset = zoneKnown, offset
 	} else if d.hasTime {
 		d.zone = zoneNamed
@@ -261,7 +312,8 @@ func (d *dateReader) numericZone() {
 	if d.s[d.pos] == '-' {
 		sign = -1
 	}
-	d.pos++
+	for d.pos++; d.s[d.pos] == ' '; d.pos++ {
+	}
 	n, length := d.digits()
 	hours, minutes := n/100, n%100
 	if length <= 2 {
@@ -282,13 +334,15 @@ func (d *dateReader) numericZone() {
 }
 
 func (d *dateReader) time() (time.Time, Defect) {
-	if d.day == 0 || d.month == 0 || !d.hasYear {
+	if d.day == 0 || d.month == 0 || !d.hasYear || d.bare && d.zone != zoneKnown {
 		return time.Time{}, DefectDateNotUnderstood
 	}
 	if d.year < 1 || d.year > 9999 {
 		return time.Time{}, DefectDateOutOfRange
 	}
 	switch {
+	case d.am && d.hour > 12:
+		return time.Time{}, DefectDateNotUnderstood
 	case d.pm && d.hour < 12:
 		d.hour += 12
 	case d.am && d.hour == 12:
@@ -325,73 +379,3 @@ func (d *dateReader) time() (time.Time, Defect) {
 func inRange(n, limit int) bool { return n >= 0 && n <= limit }
 func isDigit(c byte) bool       { return '0' <= c && c <= '9' }
 func isLetter(c byte) bool      { return 'a' <= c|0x20 && c|0x20 <= 'z' }
-
-// monthNumber knows month names and their abbreviations of three letters or
-// more, in any case; 0 if word is none.
-func monthNumber(word string) int {
-	for m := time.January; m <= time.December; m++ {
-		if isAbbreviation(word, m.String()) {
-			return int(m)
-		}
-	}
-	return 0
-}
-
-func isWeekday(word string) bool {
-	for d := time.Sunday; d <= time.Saturday; d++ {
-		if isAbbreviation(word, d.String()) {
-			return true
-		}
-	}
-	return false
-}
-
-func isAbbreviation(word, name string) bool {
-	return len(word) >= 3 && len(word) <= len(name) && strings.EqualFold(word, name[:len(word)])
-}
-
-// zoneOffset knows the zones of RFC 5322 4.3 and other names with one common
-// meaning, in seconds east of UTC. Single letters are not among them: RFC 822
-// defined them with the wrong sign, so nobody can say what a sender means.
-func zoneOffset(name string) (int, bool) {
-	const hour = 3600
-	switch strings.ToUpper(name) {
-	case "UT", "UTC", "GMT", "Z", "WET":
-		return 0, true
-	case "EDT":
-		return -4 * hour, true
-	case "EST", "CDT":
-		return -5 * hour, true
-	case "CST", "MDT":
-		return -6 * hour, true
-	case "MST", "PDT":
-		return -7 * hour, true
-	case "PST", "AKDT":
-		return -8 * hour, true
-	case "AKST":
-		return -9 * hour, true
-	case "HST":
-		return -10 * hour, true
-	case "BST", "WEST", "CET", "MET", "MEZ":
-		return 1 * hour, true
-	case "CEST", "MEST", "MESZ", "METDST", "EET", "SAST":
-		return 2 * hour, true
-	case "EEST", "MSK":
-		return 3 * hour, true
-	case "MSD":
-		return 4 * hour, true
-	case "SGT", "HKT":
-		return 8 * hour, true
-	case "JST", "KST":
-		return 9 * hour, true
-	case "AEST":
-		return 10 * hour, true
-	case "AEDT":
-		return 11 * hour, true
-	case "NZST":
-		return 12 * hour, true
-	case "NZDT":
-		return 13 * hour, true
-	}
-	return 0, false
-}

@@ -14,6 +14,7 @@ const (
 	DefectMboxFromLine    Defect = "mbox-from-line"                  // first line is mbox's "From " or ">From "
 	DefectLeadingBlank    Defect = "header-begins-with-blank-line"   // empty lines before the first field
 	DefectLeadingFolding  Defect = "header-begins-with-folding"      // first line is a continuation of nothing
+	DefectHeaderCRs       Defect = "header-of-cr-lines"              // its lines end in CR, those of the body do not
 	DefectNoColon         Defect = "header-line-without-colon"       // a line that is no field amid fields
 	DefectTooManyFields   Defect = "too-many-header-fields"          // more than MaxFields
 	DefectHeaderTooLarge  Defect = "header-too-large"                // fields beyond MaxHeader
@@ -45,6 +46,7 @@ const (
 // What can be wrong with the structure of the body.
 const (
 	DefectBoundaryMissing      Defect = "boundary-missing"            // a multipart does not tell its boundary: it was guessed, or all is text
+	DefectBoundaryWrong        Defect = "boundary-wrong"              // the boundary of a multipart does not appear, and another plainly does
 	DefectBoundaryUnused       Defect = "boundary-never-appears"      // a multipart without a single part: all of it is text
 	DefectBoundaryDoubled      Defect = "boundary-doubled"            // twice in a row: it counts once
 	DefectUnterminated         Defect = "multipart-unterminated"      // no close delimiter
@@ -55,13 +57,14 @@ const (
 	DefectTooDeep              Defect = "nested-too-deep"             // parts at MaxDepth are not divided
 	DefectTooManyParts         Defect = "too-many-parts"              // more than MaxParts
 	DefectMultipartEncoded     Defect = "multipart-encoded"           // its transfer encoding is ignored (RFC 2045 6.4)
-	DefectMessageEncoded       Defect = "message-encoded"             // an embedded message in base64 or quoted-printable is not divided
-	DefectContentType          Defect = "content-type-not-understood" // read as text/plain (RFC 2045 5.2)
+	DefectMessageEncoded       Defect = "message-encoded"             // an embedded message in base64 or quoted-printable
+	DefectContentType          Defect = "content-type-not-understood" // read as text/plain (RFC 2045 5.2), or "html" as text/html
 	DefectDuplicateContentType Defect = "duplicate-content-type"      // the first one that is understood is kept
 	DefectParameter            Defect = "parameter-malformed"         // a parameter of a part that had to be guessed or skipped
 	DefectEncodingUnknown      Defect = "transfer-encoding-unknown"   // the content is left as it is
 	DefectQuotedPrintable      Defect = "quoted-printable-malformed"  // an "=" that begins no escape
 	DefectBase64               Defect = "base64-malformed"            // other characters in it, cut off, or something behind it
+	DefectUUNoEnd              Defect = "uuencode-without-end"        // what there is of the file is unpacked
 	DefectTNEF                 Defect = "tnef-not-understood"         // an application/ms-tnef that is none
 	DefectUnpackedTooLarge     Defect = "unpacked-too-large"          // files that unpack to many times the mail stay packed
 	DefectTextTruncated        Defect = "text-truncated"              // more than MaxText

@@ -78,9 +78,13 @@ func (t *tree) contentType(h *entityHeader, text string) {
 	if s.malformed {
 		t.m.defect(DefectParameter)
 	}
-	if isType(s.value) {
+	switch {
+	case isType(s.value):
 		h.kind = strings.ToLower(s.value)
-	} else {
+	case strings.EqualFold(s.value, "html"), strings.EqualFold(s.value, "texthtml"):
+		h.kind = typeHTML
+		fallthrough
+	default:
 		t.m.defect(DefectContentType)
 	}
 	h.charset = charsetLabel(t.r.parameter(s, "charset"))

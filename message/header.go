@@ -52,8 +52,12 @@ type splitter struct {
 // and the offsets of Fields.
 func (m *Message) split(raw []byte) {
 	s := splitter{m: m, raw: raw, eol: '\n', odd: -1}
-	if m.LineEnds == CR {
+	switch {
+	case m.LineEnds == CR:
 		s.eol = '\r'
+	case hasHeaderOfCRs(raw):
+		s.eol = '\r'
+		m.defect(DefectHeaderCRs)
 	}
 	m.Fields = make([]Field, 0, 32)
 	s.leadingBlankLines()
@@ -71,6 +75,13 @@ func (m *Message) split(raw []byte) {
 		}
 	}
 	s.end()
+}
+
+// hasHeaderOfCRs says whether the header ends its lines in CRs alone though the
+// body does not: its first two fields and its blank line are one line then.
+func hasHeaderOfCRs(raw []byte) bool {
+	first, rest, found := bytes.Cut(raw[:max(bytes.IndexByte(raw, '\n'), 0)], []byte{'\r'})
+	return found && credibleField(first) && bytes.Contains(rest, []byte("\r\r")) && credibleField(rest[:bytes.IndexByte(rest, '\r')])
 }
 
 // line returns the next line without its line end and moves past it. CRs
@@ -190,7 +201,7 @@ func (s *splitter) extend() {
 
 // isBoundary says whether a line may separate parts (RFC 2046 5.1.1). The
 // fields after it are those of a part.
-func isBoundary(line []byte) bool { return bytes.HasPrefix(line, []byte("--")) }
+func isBoundary(line []byte) bool { return bytes.HasPrefix(line, dashes) }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 

@@ -8,11 +8,13 @@ import (
 // leaf looks at the content of a part that is not divided.
 func (t *tree) leaf(i int) {
 	p := &t.m.Parts[i]
-	p.Attachment = !isText(p.Type) || p.Filename != "" || p.Disposition == "attachment"
+	p.Attachment = !isText(p.Type) || p.Type == typeHeaders || p.Filename != "" || p.Disposition == "attachment"
 	t.measure(i)
 	switch {
 	case p.Type == typePlain && t.isBody(p):
 		t.unpackUU(i)
+	case (p.Type == typeMessage || p.Type == typeGlobal) && isEncoded(p.Encoding):
+		t.unpackMessage(i)
 	case p.Attachment:
 		t.unpackTNEF(i)
 	}
@@ -34,30 +36,33 @@ func (t *tree) measure(i int) {
 		if q.strict {
 			p.Wrapped, p.Size = QuotedPrintable, q.size
 		} else {
-			t.measureOdd(p, body)
+			t.measureOdd(p)
 		}
 	case encodingBase64:
 		b := scanBase64(body)
 		switch {
 		case b.strict:
 			p.Wrapped, p.Size = Base64, b.size
-		case isText(p.Type) && !looksLikeBase64(body): // it is as it is
+		case isText(p.Type) && !looksLikeBase64(body, t.scratch()): // it is as it is
 			t.m.defect(DefectBase64)
 		default:
 			t.m.defect(DefectBase64)
-			t.measureOdd(p, body)
+			t.measureOdd(p)
 		}
 		if b.regular && b.size >= MinCut {
 			t.m.Cuts = append(t.m.Cuts, Cut{i, p.BodyStart + b.start, p.BodyStart + b.end, b.lineLength, b.crlf})
 		}
 	case encodingUU:
-		t.measureOdd(p, body)
+		if d := t.measureOdd(p); !d.ended {
+			t.m.defect(DefectUUNoEnd)
+		}
 	}
 }
 
-func (t *tree) measureOdd(p *Part, body []byte) {
-	d := newDecoder(p.Encoding, body)
+func (t *tree) measureOdd(p *Part) decoder {
+	d := p.decoder(t.raw)
 	p.Wrapped, p.Size = Odd, d.size(t.scratch())
+	return d
 }
 
 func (t *tree) scratch() []byte {
@@ -69,16 +74,22 @@ func (t *tree) scratch() []byte {
 
 // addUnpacked adds a file that was unpacked out of part i.
 func (t *tree) addUnpacked(i int, file unpacked) {
-	from := &t.m.Parts[i]
 	p := Part{
-		Section: from.Section + ":" + strconv.Itoa(len(t.m.Parts)-i), Parent: i,
-		Type: strings.ToLower(file.Type), Encoding: encodingBinary, ContentID: oneLine(file.ContentID),
-		HeaderStart: from.BodyStart, BodyStart: from.BodyStart, BodyEnd: from.BodyEnd,
-		Filename: oneLine(file.Name), Attachment: true, Size: int64(len(file.Content)), Content: file.Content,
+		Type: strings.ToLower(file.Type), ContentID: oneLine(file.ContentID),
+		Filename: oneLine(file.Name), Attachment: true, Content: file.Content,
 	}
 	if !isType(p.Type) {
 		p.Type = typeOpaque
 	}
+	t.addContent(i, p)
+}
+
+// addContent adds a part whose content was in part i and is nowhere else.
+func (t *tree) addContent(i int, p Part) {
+	from := &t.m.Parts[i]
+	p.Section, p.Parent = from.Section+":"+strconv.Itoa(len(t.m.Parts)-i), i
+	p.HeaderStart, p.BodyStart, p.BodyEnd = from.BodyStart, from.BodyStart, from.BodyEnd
+	p.Encoding, p.Wrapped, p.Size = encodingBinary, Odd, int64(len(p.Content))
 	if p.Content == nil {
 		p.Content = []byte{}
 	}

@@ -27,6 +27,7 @@ func TestBodyLimits(t *testing.T) {
 		{"messages", "Content-Type: message/rfc822\n\n" + strings.Repeat("Content-Type: message/rfc822\n\n", 150), DefectTooDeep, MaxDepth, func(m *Message) bool {
 			return m.Parts[maxNestedFiles-1].Attachment && !m.Parts[maxNestedFiles].Attachment
 		}},
+		{"encoded messages", strings.Repeat("Content-Type: message/rfc822\nContent-Transfer-Encoding: quoted-printable\n\n", 150), DefectTooDeep, 1 + maxUnpackedDepth, nil},
 		{"multiparts", deep, DefectTooDeep, MaxDepth, func(m *Message) bool { return m.Parts[MaxDepth-1].Type == "multipart/mixed" }},
 		{"files", "\n" + files, DefectTooManyParts, MaxParts - 1, nil},
 		{"files before parts", "Content-Type: multipart/mixed; boundary=x\n\n--x\n\n" + files + part + part, DefectTooManyParts, MaxParts, nil},

@@ -10,22 +10,23 @@ import (
 
 // hostile are mails made of one thing over and over, size bytes of it.
 var hostile = map[string]func(size int) []byte{
-	"fields":        func(n int) []byte { return bytes.Repeat([]byte("A: b\r\n"), n/6) },
-	"folded":        func(n int) []byte { return append([]byte("A: b"), bytes.Repeat([]byte("\n x"), n/3)...) },
-	"folded cr":     func(n int) []byte { return append([]byte("A: b"), bytes.Repeat([]byte("\r x"), n/3)...) },
-	"lines":         func(n int) []byte { return append([]byte("A: b\n"), bytes.Repeat([]byte("x\n"), n/2)...) },
-	"blank lines":   func(n int) []byte { return bytes.Repeat([]byte("\n"), n) },
-	"crs":           func(n int) []byte { return append([]byte("A: b\n"), bytes.Repeat([]byte("\r"), n)...) },
-	"colons":        func(n int) []byte { return bytes.Repeat([]byte("a b:\n"), n/5) },
-	"8-bit":         field("Subject", "\xe4"),
-	"8-bit fields":  func(n int) []byte { return bytes.Repeat([]byte("A: \xe4\n"), n/6) },
-	"content types": func(n int) []byte { return bytes.Repeat([]byte("Content-Type: \xe4\n"), n/16) },
-	"parameters":    field("Content-Type", "\xe4;charset ;"),
-	"nul":           field("Subject", "\x00"),
-	"dates":         field("Date", "1 Jan "),
-	"date comments": field("Date", "("),
-	"ids":           field("References", "<"),
-	"ids in words":  field("Message-ID", "<a "),
+	"fields":            func(n int) []byte { return bytes.Repeat([]byte("A: b\r\n"), n/6) },
+	"folded":            func(n int) []byte { return append([]byte("A: b"), bytes.Repeat([]byte("\n x"), n/3)...) },
+	"folded cr":         func(n int) []byte { return append([]byte("A: b"), bytes.Repeat([]byte("\r x"), n/3)...) },
+	"lines":             func(n int) []byte { return append([]byte("A: b\n"), bytes.Repeat([]byte("x\n"), n/2)...) },
+	"blank lines":       func(n int) []byte { return bytes.Repeat([]byte("\n"), n) },
+	"crs in the header": func(n int) []byte { return append(bytes.Repeat([]byte("From: a\r"), n/8), '\n') },
+	"crs":               func(n int) []byte { return append([]byte("A: b\n"), bytes.Repeat([]byte("\r"), n)...) },
+	"colons":            func(n int) []byte { return bytes.Repeat([]byte("a b:\n"), n/5) },
+	"8-bit":             field("Subject", "\xe4"),
+	"8-bit fields":      func(n int) []byte { return bytes.Repeat([]byte("A: \xe4\n"), n/6) },
+	"content types":     func(n int) []byte { return bytes.Repeat([]byte("Content-Type: \xe4\n"), n/16) },
+	"parameters":        field("Content-Type", "\xe4;charset ;"),
+	"nul":               field("Subject", "\x00"),
+	"dates":             field("Date", "1 Jan "),
+	"date comments":     field("Date", "("),
+	"ids":               field("References", "<"),
+	"ids in words":      field("Message-ID", "<a "),
 
 	"boundary lines":       body("multipart/mixed; boundary=x", "--x\n"),
 	"parts":                body("multipart/mixed; boundary=x", "--x\n\na\n"),
@@ -33,8 +34,12 @@ var hostile = map[string]func(size int) []byte{
 	"other boundaries":     body("multipart/mixed; boundary=x", "--\n--xy\n--\n"),
 	"dashes":               body("multipart/mixed; boundary=x", "-"),
 	"no boundary":          body("multipart/mixed", "--x y\n--a\n--b"),
+	"boundary wrong":       body("multipart/mixed; boundary=x", "--y\nContent-Type: multipart/mixed; boundary=z\n\n--w\n"),
+	"boundaries wrong":     body("multipart/mixed; boundary=x", "--x\nContent-Type: multipart/mixed; boundary=y\n\n--z w\nContent-ID: <a>\n\n--z w--\n"),
 	"parts no boundary":    body("multipart/mixed; boundary=x", "--x\nContent-Type: multipart/mixed\n\n--y\n"),
 	"messages":             body("message/rfc822", "Content-Type: message/rfc822\n\n"),
+	"messages in base64":   body("multipart/mixed; boundary=x", "--x\nContent-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nQTogYgoKYQ==\n"),
+	"messages in qp":       body("message/rfc822\nContent-Transfer-Encoding: quoted-printable", "Content-Type: message/rfc822\nContent-Transfer-Encoding: quoted-printable\n\n"),
 	"part fields":          body("multipart/mixed; boundary=x", "--x\nContent-Type: x\nContent-ID: <\n"),
 	"part header":          body("multipart/mixed; boundary=x\n\n--x", "Content-Type: x\n"),
 	"part garbage":         body("multipart/mixed; boundary=x\n\n--x", "a b:\nX-Y: z\n"),
@@ -48,6 +53,7 @@ var hostile = map[string]func(size int) []byte{
 	"qp blanks":            body("text/plain\nContent-Transfer-Encoding: quoted-printable", " "),
 	"qp escapes":           body("text/plain\nContent-Transfer-Encoding: quoted-printable", "= \t"),
 	"base64":               body("text/plain\nContent-Transfer-Encoding: base64", "YQ==\n"),
+	"base64 prose":         body("text/plain\nContent-Transfer-Encoding: base64", "some, prose\n"+strings.Repeat("YWJj", 10)+"\n"),
 	"base64 junk":          body("text/plain\nContent-Transfer-Encoding: base64", "YW-!"),
 	"html":                 body("text/html; charset=koi8-r", "<meta "),
 	"8-bit text":           body("text/plain", "\xe4\xc3\xa4"),
@@ -108,6 +114,16 @@ func TestParseIsLinear(t *testing.T) {
 	}
 	for _, text := range []string{";a=", ";a=\"x\"y", ";a=\"x", ";a=\\\"", "; name*0*=a", ";name=a b ", "name=a  ", "=a;", "/ ", "(a", "a(b)", "\"  ", "=\"\\", "; name=a charset=b", "a=b ", "a=b =c ", "name=b =c "} {
 		linear(t, "parameters "+text, field("Content-Type", text))
+	}
+}
+
+func TestRTFTextIsLinear(t *testing.T) {
+	for _, text := range []string{"{", "}", "\\", "\\'", "\\u1", "\\f1 ", "{\\f", "a", "\\par", "\\bin1"} {
+		start := time.Now()
+		rtfText([]byte(strings.Repeat(text, 4<<20/len(text))), MaxText)
+		if took := time.Since(start); took > 3*time.Second {
+			t.Errorf("%q takes %v", text, took)
+		}
 	}
 }
 

@@ -60,8 +60,13 @@ const (
 	flagList
 )
 
+// flagField finds the fields that tell. That mail went to many is said only by
+// those that nothing but programs for lists and newsletters write: retention
+// may delete such mail early. X-Loop and Errors-To are not among them, which
+// filters and forwarders of one person write as well, nor Feedback-ID, which
+// services like Amazon SES put into each bill and receipt.
 func flagField(name string) int {
-	if len(name) < 7 || strings.IndexByte("aApPxXlL", name[0]) < 0 {
+	if len(name) < 7 || strings.IndexByte("aApPxXlLmM", name[0]) < 0 {
 		return flagNone
 	}
 	switch strings.ToLower(name) {
@@ -73,7 +78,9 @@ func flagField(name string) int {
 		return flagPrecedence
 	case "list-id":
 		return flagListID
-	case "list-unsubscribe", "list-post", "list-help", "list-subscribe", "list-owner", "list-archive": // RFC 2369 3
+	case "list-unsubscribe", "list-post", "list-help", "list-subscribe", "list-owner", "list-archive", // RFC 2369 3
+		"list-unsubscribe-post",                                          // RFC 8058
+		"mailing-list", "x-mailing-list", "x-mailinglist", "x-beenthere": // ezmlm, Majordomo, Mailman
 		return flagList
 	}
 	return flagNone

@@ -25,12 +25,15 @@ const lookHead = 1024
 func (t *tree) look(p *Part) look {
 	body := t.raw[p.BodyStart:p.BodyEnd]
 	l := look{ascii: true, utf8: true, latin: true}
-	if p.Wrapped == Identity {
+	if p.Content != nil {
+		body = p.Content
+	}
+	if p.Wrapped == Identity || p.Content != nil {
 		l.take(body, true)
 		l.head = body[:min(len(body), lookHead)]
 		return l
 	}
-	d := newDecoder(p.Encoding, body)
+	d := p.decoder(t.raw)
 	out := t.scratch()[:0]
 	for done := false; !done; {
 		out, done = d.more(out)
@@ -104,8 +107,6 @@ func undeclared(kind string, l look) charset {
 		return lookupCharset("utf-16le")
 	case bytes.HasPrefix(l.head, []byte("\xfe\xff")):
 		return lookupCharset("utf-16be")
-	case l.escapes && bytes.Contains(l.head, []byte("\x1b$)C")):
-		return lookupCharset("iso-2022-kr")
 	case l.escapes:
 		return lookupCharset("iso-2022-jp")
 	}
@@ -115,6 +116,34 @@ func undeclared(kind string, l look) charset {
 		}
 	}
 	return charset{kind: text8}
+}
+
+// asSeen corrects a declared charset of two bytes a character: text without a
+// NUL is of one byte each, and without a byte order mark the NULs of its ASCII
+// characters tell the order.
+func (c charset) asSeen(l look) charset {
+	switch {
+	case !c.isWide():
+		return c
+	case !l.nul && l.utf8:
+		return charset{kind: text8}
+	case bytes.HasPrefix(l.head, []byte("\xff\xfe")), bytes.HasPrefix(l.head, []byte("\xfe\xff")):
+		return c
+	}
+	var nuls [2]int
+	for i, b := range l.head {
+		if b == 0 {
+			nuls[i%2]++
+		}
+	}
+	little, big := lookupCharset("utf-16le"), lookupCharset("utf-16be")
+	switch {
+	case c == little && nuls[0] > 2*nuls[1]:
+		return big
+	case c == big && nuls[1] > 2*nuls[0]:
+		return little
+	}
+	return c
 }
 
 // metaCharset finds charset=… in a meta element (WHATWG HTML 13.2.3.2).

@@ -79,7 +79,7 @@ type Message struct {
 	AutoSubmitted string
 
 	// Bulk says that the mail went to many: by Precedence or the fields of
-	// mailing lists (RFC 2369, RFC 2919).
+	// mailing lists (RFC 2369, RFC 2919, and those before them).
 	Bulk bool
 
 	// ListID is the id of the mailing list in lower case, without brackets
@@ -124,7 +124,9 @@ type Address struct {
 	// Address is the addr-spec as written, without comments and obsolete
 	// blanks; the local part is quoted only where it must be. Without a
 	// domain for a local name such as MAILER-DAEMON; "" when there is a name
-	// but no address at all.
+	// but no address at all. A domain stays in the form that was written,
+	// A-label (xn--…) or U-label (RFC 5890): which is which needs tables of
+	// Unicode, and a mapping that changes with them.
 	Address string
 }
 

@@ -17,13 +17,13 @@ const (
 	maxReplyText = 1 << 20 // bytes of text in which quotes are looked for
 )
 
-// Part is one entity of the MIME tree (RFC 2045 2.4), or one file that was
-// unpacked out of a part.
+// Part is one entity of the MIME tree (RFC 2045 2.4), or what was unpacked out
+// of a part: a file, or a leaf of a message that is encoded.
 type Part struct {
 	// Section is the number as in IMAP (RFC 9051 6.4.5): "1", "2.1". A
 	// multipart that is the body of the mail is "TEXT", that of an embedded
-	// message 2 is "2.TEXT". Files unpacked from uuencode or TNEF out of
-	// part 2 are "2:1", "2:2".
+	// message 2 is "2.TEXT". What is unpacked out of part 2, which is uuencode,
+	// TNEF or an encoded message, is "2:1", "2:2".
 	Section string
 
 	// Parent is the index in Message.Parts of what this part is in, -1 for
@@ -103,7 +103,7 @@ func (p *Part) AppendContent(b, raw []byte) []byte {
 	if p.Content != nil || p.Wrapped == Identity {
 		return append(b, p.Decode(raw)...)
 	}
-	d := newDecoder(p.Encoding, raw[p.BodyStart:p.BodyEnd:p.BodyEnd])
+	d := p.decoder(raw)
 	return d.appendAll(b, int(p.Size))
 }
 

@@ -10,8 +10,10 @@ import (
 const (
 	typePlain       = "text/plain"
 	typeHTML        = "text/html"
+	typeHeaders     = "text/rfc822-headers" // RFC 6522 4: of a mail that came back
 	typeMessage     = "message/rfc822"
 	typeGlobal      = "message/global" // RFC 6532 3.7
+	typeRTF         = "application/rtf"
 	typeOpaque      = "application/octet-stream"
 	typeAlternative = "multipart/alternative"
 	typeRelated     = "multipart/related"
@@ -34,7 +36,9 @@ type tree struct {
 
 	starts     map[int]string // start parameters of multipart/related
 	holes      map[int][]span // what is left out of the text of a part
+	letter     []int          // texts of a winmail.dat that is in no other message
 	unpackable int64          // bytes that may still be unpacked
+	encoded    int            // messages around this one whose transfer encoding was undone
 	guessable  int            // bytes that may still be looked at to guess boundaries
 	buffer     []byte         // scratch of decoders
 }
@@ -60,16 +64,19 @@ type delimiter struct {
 // readBody fills in Parts and all that is taken from them.
 func (r *reader) readBody(raw []byte) {
 	m := r.m
-	t := tree{
-		m: m, r: r, raw: raw, eol: '\n', pos: m.HeaderSize, inner: map[string]int{},
-		unpackable: 4*int64(len(raw)) + 1<<20, guessable: 2 * len(raw),
-	}
-	if m.LineEnds == CR {
-		t.eol = '\r'
-	}
+	t := newTree(r, raw)
+	t.pos, t.unpackable = m.HeaderSize, 4*int64(len(raw))+1<<20
 	t.read()
 	m.ContentType = m.Parts[0].Type
 	t.bodies()
+}
+
+func newTree(r *reader, raw []byte) *tree {
+	t := &tree{m: r.m, r: r, raw: raw, eol: '\n', inner: map[string]int{}, guessable: 2 * len(raw)}
+	if r.m.LineEnds == CR {
+		t.eol = '\r'
+	}
+	return t
 }
 
 func (t *tree) read() {
@@ -82,6 +89,11 @@ func (t *tree) read() {
 	}
 	t.r.report = h.report
 	t.enter(h, h.part(false), 0, t.pos, "1", "TEXT", "")
+	t.divide()
+}
+
+// divide divides what was entered at its boundaries.
+func (t *tree) divide() {
 	for {
 		d, ok := t.nextDelimiter()
 		if !ok {
@@ -103,15 +115,7 @@ func (t *tree) nextDelimiter() (delimiter, bool) {
 	if len(t.frames) == 0 {
 		return delimiter{}, false
 	}
-	needle := []byte{t.eol, '-', '-'}
-	for pos := t.pos; pos < len(t.raw); {
-		if !isBoundary(t.raw[pos:]) {
-			i := bytes.Index(t.raw[pos:], needle)
-			if i < 0 {
-				break
-			}
-			pos += i + 1
-		}
+	for pos := t.nextDashes(t.pos); pos < len(t.raw); pos = t.nextDashes(pos) {
 		line, next := t.line(pos)
 		if frame, closes := t.match(line); frame >= 0 {
 			return delimiter{pos, next, frame, closes}, true
@@ -241,10 +245,18 @@ func (t *tree) mayDivide(p *Part) bool {
 		t.m.defect(DefectTooManyParts)
 	case strings.HasPrefix(p.Type, "message/") && isEncoded(p.Encoding):
 		t.m.defect(DefectMessageEncoded)
+		return p.Encoding != encodingQuotedPrintable && t.isPlainMessage(p.BodyStart)
 	default:
 		return true
 	}
 	return false
+}
+
+// isPlainMessage says whether what is called base64 is a message as it is: the
+// fields of one were copied with what they say about its body.
+func (t *tree) isPlainMessage(pos int) bool {
+	line, _ := t.line(pos)
+	return credibleField(line)
 }
 
 func isEncoded(encoding string) bool {
@@ -257,11 +269,7 @@ func (t *tree) multipart(h entityHeader, prefix string) {
 	if !t.mayDivide(&t.m.Parts[i]) {
 		return
 	}
-	boundary := h.boundary
-	if boundary == "" {
-		t.m.defect(DefectBoundaryMissing)
-		boundary = t.guessBoundary()
-	}
+	boundary := t.boundary(h.boundary)
 	if h.start != "" {
 		if t.starts == nil {
 			t.starts = map[int]string{}
@@ -276,39 +284,6 @@ func (t *tree) multipart(h entityHeader, prefix string) {
 		t.inner[boundary] = len(t.frames)
 	}
 	t.frames = append(t.frames, f)
-}
-
-// guessBoundary looks for the boundary of a multipart that does not tell it:
-// the first line that begins with "--" and comes again, or comes again with
-// "--" behind it. It is "" when there is none before the boundary of a
-// multipart around this one.
-func (t *tree) guessBoundary() string {
-	const most = 16 // candidates
-	seen := make([]string, 0, most)
-	for pos := t.pos; pos < len(t.raw) && t.guessable > 0; {
-		line, next := t.line(pos)
-		t.guessable -= next - pos
-		pos = next
-		if !isBoundary(line) {
-			continue
-		}
-		if t.isDelimiter(line) {
-			break
-		}
-		text := string(bytes.TrimRight(line[2:], " \t"))
-		if strings.Trim(text, "-") == "" || len(text) > 200 || strings.ContainsAny(text, " \t") {
-			continue
-		}
-		for _, s := range seen {
-			if text == s || text == s+"--" {
-				return s
-			}
-		}
-		if len(seen) < most {
-			seen = append(seen, text)
-		}
-	}
-	return ""
 }
 
 // end ends the open parts from level on, before the line at offset at.

@@ -12,6 +12,7 @@ type unpacked struct {
 	Type      string // media type as the sender gave it, or ""
 	ContentID string // without angle brackets
 	Content   []byte
+	Body      bool // a text of the message itself, not of one enclosed in it
 }
 
 // Limits of what one winmail.dat unpacks to.
@@ -175,13 +176,13 @@ func (s *tnefStream) endBody() {
 	text := s.body
 	text.keep(s.text)
 	if content := s.contentOf(text); len(content) > 0 {
-		s.add(unpacked{Name: "body.txt", Type: "text/plain", Content: content})
+		s.add(unpacked{Name: "body.txt", Type: "text/plain", Content: content, Body: s.depth == 0})
 	}
 	if content := s.contentOf(s.html); len(content) > 0 {
-		s.add(unpacked{Name: "body.html", Type: "text/html", Content: content})
+		s.add(unpacked{Name: "body.html", Type: "text/html", Content: content, Body: s.depth == 0})
 	}
 	if content := decompressRTF(s.rtf.value, s.budget); len(content) > 0 {
-		s.add(unpacked{Name: "body.rtf", Type: "application/rtf", Content: content})
+		s.add(unpacked{Name: "body.rtf", Type: "application/rtf", Content: content, Body: s.depth == 0})
 	}
 	s.body, s.text, s.html, s.rtf = property{}, property{}, property{}, property{}
 }

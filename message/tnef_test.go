@@ -111,19 +111,19 @@ func TestUnpackTNEF(t *testing.T) {
 		{"no names", winmail(renddata(), attribute(2, attAttachData, []byte("a")), renddata(), attribute(2, attAttachData, []byte("b")), renddata()),
 			[]unpacked{{Content: []byte("a")}, {Content: []byte("b")}}},
 		{"empty file", winmail(renddata(), attribute(2, attAttachTitle, []byte("a\x00"))), []unpacked{{Name: "a"}}},
-		{"body", winmail(codepage(1252), attribute(1, attBody, []byte("Gr\xfc\xdfe\x00"))), []unpacked{{Name: "body.txt", Type: "text/plain", Content: []byte("Grüße")}}},
+		{"body", winmail(codepage(1252), attribute(1, attBody, []byte("Gr\xfc\xdfe\x00"))), []unpacked{{Name: "body.txt", Type: "text/plain", Content: []byte("Grüße"), Body: true}}},
 		{"bodies", winmail(attribute(1, attMsgProps, mapiList(
 			mapi(ptUnicode, prBody, unicodeOf("Grüße")), mapi(ptBinary, prBodyHTML, []byte("<p>\xfc")), mapi(ptBinary, prRTFCompressed, uncompressed("{\\rtf1}"))))),
-			[]unpacked{{Name: "body.txt", Type: "text/plain", Content: []byte("Grüße")}, {Name: "body.html", Type: "text/html", Content: []byte("<p>\xfc")},
-				{Name: "body.rtf", Type: "application/rtf", Content: []byte("{\\rtf1}")}}},
+			[]unpacked{{Name: "body.txt", Type: "text/plain", Content: []byte("Grüße"), Body: true}, {Name: "body.html", Type: "text/html", Content: []byte("<p>\xfc"), Body: true},
+				{Name: "body.rtf", Type: "application/rtf", Content: []byte("{\\rtf1}"), Body: true}}},
 		{"enclosed message", winmail(renddata(), attribute(2, attAttachTitle, []byte("mail\x00")), attribute(2, attAttachment, mapiList(mapi(ptObject, prAttachData, join(iidMessage, inner))))),
 			[]unpacked{{Name: "body.txt", Type: "text/plain", Content: []byte("inside")}, {Name: "in.txt", Content: []byte("x")}, {Name: "mail", Type: "application/ms-tnef", Content: inner}}},
 		{"object", winmail(renddata(), attribute(2, attAttachTitle, []byte("ole\x00")), attribute(2, attAttachment, mapiList(mapi(ptObject, prAttachData, join(make([]byte, 16), []byte("\xd0\xcf")))))),
 			[]unpacked{{Name: "ole", Content: []byte("\xd0\xcf")}}},
 		{"cut in the data", winmail(renddata(), attribute(2, attAttachTitle, []byte("a\x00")), attribute(2, attAttachData, []byte("data"))[:11]), []unpacked{{Name: "a", Content: []byte("da")}}},
-		{"cut in the properties", winmail(attribute(1, attMsgProps, join(le32(9), mapi(ptBinary, prBodyHTML, []byte("<p>")), []byte{2}))), []unpacked{{Name: "body.html", Type: "text/html", Content: []byte("<p>")}}},
-		{"wrong checksum", winmail(join(attribute(1, attBody, []byte("a"))[:10], []byte{0xff, 0xff})), []unpacked{{Name: "body.txt", Type: "text/plain", Content: []byte("a")}}},
-		{"garbage at the end", winmail(attribute(1, attBody, []byte("a")), []byte("garbage garbage")), []unpacked{{Name: "body.txt", Type: "text/plain", Content: []byte("a")}}},
+		{"cut in the properties", winmail(attribute(1, attMsgProps, join(le32(9), mapi(ptBinary, prBodyHTML, []byte("<p>")), []byte{2}))), []unpacked{{Name: "body.html", Type: "text/html", Content: []byte("<p>"), Body: true}}},
+		{"wrong checksum", winmail(join(attribute(1, attBody, []byte("a"))[:10], []byte{0xff, 0xff})), []unpacked{{Name: "body.txt", Type: "text/plain", Content: []byte("a"), Body: true}}},
+		{"garbage at the end", winmail(attribute(1, attBody, []byte("a")), []byte("garbage garbage")), []unpacked{{Name: "body.txt", Type: "text/plain", Content: []byte("a"), Body: true}}},
 	} {
 		got, ok := unpackTNEF(test.data)
 		if diff := cmp.Diff(test.want, got); diff != "" || !ok {

@@ -63,6 +63,18 @@ type decoder struct {
 	bits   uint32 // base64: not yet written, of a quantum
 	nbits  uint
 	padded bool // an "=" was met
+	below  int  // offset of the text below the data, 0 if none was met
+	data   int  // no line before it is surely data
+	text   bool // the content is text: prose may follow
+
+	ended bool // uuencode: its "end" was met
+}
+
+// decoder undoes the transfer encoding of the part.
+func (p *Part) decoder(raw []byte) decoder {
+	d := newDecoder(p.Encoding, raw[p.BodyStart:p.BodyEnd:p.BodyEnd])
+	d.text = isText(p.Type)
+	return d
 }
 
 func newDecoder(encoding string, src []byte) decoder {
@@ -230,7 +242,7 @@ func (d *decoder) moreUU(out []byte) []byte {
 	for d.pos < len(d.src) && cap(out)-len(out) >= decodeRoom {
 		line, next := lineAt(d.src, d.pos)
 		if bytes.Equal(line, []byte("end")) {
-			d.pos = len(d.src)
+			d.pos, d.ended = len(d.src), true
 			break
 		}
 		out = appendUU(out, line)

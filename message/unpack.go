@@ -23,6 +23,7 @@ type uuFile struct {
 	name  string
 	lines []byte // what is between
 	size  int64
+	cut   bool // it has no end
 }
 
 // span is a range of bytes.
@@ -64,35 +65,50 @@ func parseBegin(line []byte) (name string, ok bool) {
 	return name, name != ""
 }
 
-// uuFiles finds the whole files in a text, up to limit. A file without its end
-// is text.
+// uuFiles finds the files in a text, up to limit.
 func uuFiles(text []byte, limit int) (files []uuFile) {
-	pos := 0
-	for len(files) < limit {
+	for pos := 0; len(files) < limit; {
 		begin, ok := findBegin(text, pos)
 		if !ok {
 			break
 		}
-		file := uuFile{span: span{start: begin.start}, name: begin.name}
-		pos = begin.next
-		for pos < len(text) {
-			line, next := lineAt(text, pos)
-			if bytes.Equal(line, []byte("end")) {
-				file.lines = text[begin.next:pos]
-				file.end = pos + len(line)
-				files = append(files, file)
-				pos = next
-				break
-			}
-			n, ok := uuLine(line)
-			if !ok {
-				break
-			}
-			file.size += int64(n)
-			pos = next
+		var file uuFile
+		if file, pos = readUU(text, begin); file.end > 0 {
+			files = append(files, file)
 		}
 	}
 	return files
+}
+
+// readUU reads a file, and gives where to read on. A file without its end ends
+// with the last of its lines that have all their characters; without any, it is
+// none, but text.
+func readUU(text []byte, begin uuBegin) (file uuFile, next int) {
+	file = uuFile{span: span{start: begin.start}, name: begin.name}
+	var cut uuFile // what the file is if it has no end
+	complete := true
+	for pos := begin.next; pos < len(text); pos = next {
+		var line []byte
+		line, next = lineAt(text, pos)
+		if bytes.Equal(line, []byte("end")) {
+			file.lines, file.end = text[begin.next:pos], pos+len(line)
+			return file, next
+		}
+		n, ok := uuLine(line)
+		if !ok {
+			next = pos
+			break
+		}
+		file.size += int64(n)
+		if complete = complete && len(line) > 0 && len(line) > (n+2)/3*4; complete {
+			cut = file
+			cut.lines, cut.end, cut.cut = text[begin.next:next], pos+len(line), true
+		}
+	}
+	if cut.size == 0 {
+		cut.end = 0
+	}
+	return cut, max(next, begin.next)
 }
 
 // lineAt gives the line at offset pos without its line end, and where the next
@@ -152,6 +168,9 @@ func (t *tree) unpackUU(i int) {
 		if !t.mayUnpack(file.size) {
 			return
 		}
+		if file.cut {
+			t.m.defect(DefectUUNoEnd)
+		}
 		d := decoder{encoding: encodingUU, src: file.lines}
 		name, _ := t.r.decodeText(file.name)
 		t.addUnpacked(i, unpacked{Name: name, Content: d.all(int(file.size))})
@@ -194,11 +213,51 @@ func (t *tree) unpackTNEF(i int) {
 		}
 		return
 	}
+	outer := t.letter == nil && t.messagesAround(i) == 0
 	for _, file := range files {
 		if !t.mayUnpack(int64(len(file.Content))) {
 			return
 		}
+		if file.Body && outer {
+			t.letter = append(t.letter, len(t.m.Parts))
+		}
 		t.addUnpacked(i, file)
+	}
+}
+
+// unpackMessage adds the leaves of part i, an embedded message that is encoded
+// (RFC 6532 3.7; RFC 2046 5.2.1 forbids it), and the messages in it.
+func (t *tree) unpackMessage(i int) {
+	switch p := &t.m.Parts[i]; {
+	case t.encoded == maxUnpackedDepth:
+		t.m.defect(DefectTooDeep)
+		return
+	case p.Size > t.unpackable:
+		t.m.defect(DefectUnpackedTooLarge)
+		return
+	}
+	raw := t.m.Parts[i].Decode(t.raw)
+	m := &Message{LineEnds: lineEnds(raw)}
+	inner := newTree(&reader{m: m}, raw)
+	inner.unpackable, inner.encoded = t.unpackable, t.encoded+1
+	inner.enter(entityHeader{}, Part{Type: typeMessage, Encoding: encodingBinary}, 0, 0, "1", "TEXT", "")
+	inner.divide()
+	if m.Parts[1].BodyStart == 0 { // no header: no message
+		return
+	}
+	for _, d := range m.Defects {
+		t.m.defect(d)
+	}
+	for n, p := range m.Parts[1:] {
+		divided := n+2 < len(m.Parts) && m.Parts[n+2].Parent == n+1 && m.Parts[n+2].Content == nil
+		if divided && !p.Attachment {
+			continue
+		}
+		p.Content = p.Decode(raw)
+		if !t.mayUnpack(p.Size) {
+			return
+		}
+		t.addContent(i, p)
 	}
 }
 

@@ -24,7 +24,12 @@ func TestUnpackUU(t *testing.T) {
 		{"crlf", "", strings.ReplaceAll("x\n"+file+"y\n", "\n", "\r\n"), []string{"1:1 a.txt abc"}, "x\ny\n", false},
 		{"name with blanks", "", "begin 0644 a b \n#86)C\nend", []string{"1:1 a b abc"}, "", false},
 		{"blanks lost", "", "begin 644 a\n&86)C\nend\n", []string{"1:1 a abc\x00\x00\x00"}, "", false},
-		{"without end", "", "begin 644 a\n#86)C\n`\n", nil, "begin 644 a\n#86)C\n`\n", false},
+		{"without end", "", "x\nbegin 644 a\n#86)C\n`\n", []string{"1:1 a abc"}, "x", false},
+		{"without end and last line", "", "begin 644 a\n#86)C\n#86)C", []string{"1:1 a abcabc"}, "", false},
+		{"cut off in a line", "", "begin 644 a\n#86)C\n#86\n", []string{"1:1 a abc"}, "#86\n", false},
+		{"text instead of an end", "", "begin 644 a\n#86)C\n`\n\nBYE\n", []string{"1:1 a abc"}, "\nBYE\n", false},
+		{"another instead of an end", "", "begin 644 b\n#86)C\n" + file, []string{"1:1 b abc", "1:2 a.txt abc"}, "", false},
+		{"only a begin", "", "begin 644 a\n\nHELLO\n", nil, "begin 644 a\n\nHELLO\n", false},
 		{"prose", "", "begin 644 a\nthis is it\nend\n", nil, "begin 644 a\nthis is it\nend\n", false},
 		{"no permissions", "", "begin the day\nend\n", nil, "begin the day\nend\n", false},
 		{"after what is none", "", "begin 644 b\n" + file, []string{"1:1 a.txt abc"}, "begin 644 b", false},
@@ -48,6 +53,16 @@ func TestUnpackUU(t *testing.T) {
 		}
 		for _, problem := range broken(raw, m) {
 			t.Errorf("%s: %s", test.name, problem)
+		}
+	}
+}
+
+func TestUUWithoutEnd(t *testing.T) {
+	for _, head := range []string{"", "Content-Transfer-Encoding: x-uuencode\n"} {
+		for end, want := range map[string][]Defect{"": {DefectUUNoEnd}, "end\n": nil} {
+			if m := Parse([]byte(head + "\nbegin 644 a\n#86)C\n`\n" + end)); !slices.Equal(slices.DeleteFunc(m.Defects, func(d Defect) bool { return d == DefectNoHeader }), want) {
+				t.Errorf("%q, %q: %v", head, end, m.Defects)
+			}
 		}
 	}
 }

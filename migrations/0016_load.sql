@@ -85,7 +85,7 @@ end $$;
 
 create function mailrow.threads_of(p_account bigint, p_ids bigint[], p_conversations integer[], p_named boolean[])
 returns table (conversation integer, id bigint, thread bigint, last_thread bigint)
-language plpgsql stable rows 100 set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language plpgsql stable rows 100 set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 begin
     return query
     select i.conversation, min(i.id), min(t.thread), max(t.thread)
@@ -121,7 +121,7 @@ comment on function mailrow.join_all_threads is
 create function mailrow.find_threads(
     p_account bigint, p_ids bigint[], p_conversations integer[], p_named boolean[], p_new bigint[]
 ) returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
     v_threads bigint[] := p_new;
     v_known   bigint;            -- how many ids were there before
@@ -179,7 +179,7 @@ comment on function mailrow.find_threads is
 create function mailrow_delivery.place_of(
     p_account text, p_address text, p_wildcard text, p_base text, p_extension text,
     out account bigint, out mailbox text, out heard boolean
-) language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+) language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
     v_name text := p_account;
 begin
@@ -206,7 +206,7 @@ comment on function mailrow_delivery.place_of is
     'The account of a recipient, made where it is missing; the mailbox that its route names, NULL without; and whether somebody listens.';
 
 create function mailrow_delivery.mailboxes_of(p_account bigint, p_names text[]) returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
     v_ids  bigint[];
     v_name text;
@@ -230,7 +230,7 @@ create function mailrow_delivery.store_messages(
     p_account bigint, p_contents mailrow_delivery.content[], p_raws bytea[], p_divided mailrow_delivery.divided[],
     p_ids bigint[], p_threads bigint[]
 ) returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
     v_sha256 constant bytea[] := array(select sha256(u.raw) from (select unnest(p_raws) as raw) u);
     v_ids    bigint[] := p_ids;
@@ -298,7 +298,7 @@ create function mailrow_delivery.deliver_all(
     p_arrivals mailrow_delivery.arrival[], p_contents mailrow_delivery.content[],
     p_parts mailrow_delivery.part[], p_addresses mailrow_delivery.address[], p_raws bytea[],
     out ids bigint[], out redelivered integer[]
-) language plpgsql security definer set search_path = pg_catalog, pg_temp set work_mem = '64MB' set jit = off as $$
+) language plpgsql security definer set search_path = pg_catalog, pg_temp set work_mem = '64MB' set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
     v_sequence  constant bigint[] := array(select nextval('mailrow.messages_id_seq') from unnest(p_raws));
     v_new       constant bigint[] := array(select v_sequence[c.place] from unnest(p_contents) c);

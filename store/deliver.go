@@ -25,7 +25,7 @@ const SchemaVersion = 2
 
 // ParserVersion is stored beside what message.Parse found, so that a better
 // parser knows what to read again.
-const ParserVersion = 2
+const ParserVersion = 3
 
 // errSchema says that the database answered in a form that no schema of ours has.
 var errSchema = errors.New("unexpected answer of the delivery function")
