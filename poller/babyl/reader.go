@@ -101,7 +101,7 @@ func (r *Reader) Next() (*mailfile.Mail, error) {
 		return nil, err
 	}
 	ahead := r.win.Ahead(8)
-	if err := r.win.Err(); err != nil {
+	if err := r.win.Err(); err != nil && len(ahead) < 8 {
 		return nil, err
 	}
 	if afterFormFeed(ahead) == nil {

@@ -1,6 +1,7 @@
 package mailfile
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -154,7 +155,7 @@ type archive struct {
 	wanted map[string]bool // ids that are not there yet
 	size   int64           // of what was there, and of what is whole
 	last   place           // of the mails that were there
-	added  []poller.Entry  // with their places in the archive
+	added  []appended
 }
 
 // look finds out which mails are there. Where all that was moved there is known to
@@ -211,6 +212,15 @@ func (a *archive) add(ctx context.Context, e poller.Entry) error {
 	return a.append(source, piece, e.ID)
 }
 
+// appended is a mail in the archive.
+type appended struct {
+	place
+	id string
+	// whole is the id of the mail with the line end that it lacked. In an archive
+	// every mail has one.
+	whole string
+}
+
 // cutTorn cuts off what a crash has left of the mail that is appended now: the
 // last piece, if the mail begins with it.
 func (a *archive) cutTorn(piece *io.SectionReader) error {
@@ -258,19 +268,44 @@ func (a *archive) append(source *os.File, piece *io.SectionReader, id string) er
 	if _, err := a.file.Write(finish); err != nil {
 		return err
 	}
-	p := place{start, start + piece.Size() + int64(len(finish))}
-	a.added = append(a.added, poller.Entry{ID: id, Place: p})
+	added := appended{place{start, start + piece.Size() + int64(len(finish))}, id, id}
+	if !bytes.HasSuffix(tail, []byte("\n")) {
+		if added.whole, err = a.withLineEnd(piece, first[:n]); err != nil {
+			return err
+		}
+	}
+	a.added = append(a.added, added)
 	return nil
+}
+
+func (a *archive) withLineEnd(piece *io.SectionReader, first []byte) (id string, err error) {
+	if _, err := piece.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	r := a.folder.form.NewPiece(piece, first)
+	if _, err := r.Next(); err != nil {
+		return "", err
+	}
+	mail := newIdentity()
+	if _, err := io.Copy(mail, r); err != nil {
+		return "", err
+	}
+	_, _ = mail.Write([]byte{'\n'})
+	return mail.id(), nil
 }
 
 // compare reads what was appended: the source may have been written to meanwhile.
 func (a *archive) compare() error {
-	for _, e := range a.added {
-		p := e.Place.(place)
-		if same, err := a.folder.compare(a.file, p, e.ID); err != nil {
+	for _, mail := range a.added {
+		same, err := a.folder.compare(a.file, mail.place, mail.id)
+		if err == nil && !same {
+			same, err = a.folder.compare(a.file, mail.place, mail.whole)
+		}
+		if err != nil {
 			return err
-		} else if !same {
-			return fmt.Errorf("the mail at byte %d came out as another one", p.start)
+		}
+		if !same {
+			return fmt.Errorf("the mail at byte %d came out as another one", mail.start)
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package mailfile_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mailrow/internal/corpus"
+	"mailrow/message"
 	"mailrow/poller/babyl"
 	"mailrow/poller/mailfile"
 	"mailrow/poller/mbox"
@@ -120,6 +122,66 @@ func TestGenerated(t *testing.T) {
 		kinds := fmt.Sprint(mbox.Sniff(first), mmdf.Sniff(first), babyl.Sniff(first))
 		if want := fmt.Sprint(strings.Contains(test.file, "mbox"), test.file == "mmdf", test.file == "babyl.rmail"); kinds != want {
 			t.Errorf("%s: taken for mbox, MMDF, Babyl: %s", test.file, kinds)
+		}
+	}
+}
+
+// Files that others test their readers with. python is what Python 3.11's mailbox
+// makes of it, for which every line that begins with "From " is a separator.
+func TestCollected(t *testing.T) {
+	dir := filepath.Join(formats(t), "collected")
+	for _, test := range []struct {
+		file         string
+		want, python int
+	}{
+		{"imaptest-default.mbox", 6, 6},
+		{"james-mime4j-mbox.rlug", 5, 5},
+		{"mail-mbox-messageparser-binary_body.txt", 1, 1},
+		{"mail-mbox-messageparser-hessbug.txt", 1, 1},
+		{"mail-mbox-messageparser-invalid-boundaries.txt", 8, 8},
+		{"mail-mbox-messageparser-mailarc-1-dos.txt", 16, 16},
+		{"mail-mbox-messageparser-mailarc-2.txt", 5, 5},
+		{"mail-mbox-messageparser-mailseparators.txt", 3, 3},
+		{"mail-mbox-messageparser-newlines_at_beginning.txt", 1, 1},
+		{"mail-mbox-messageparser-separators1.sep", 4, 4},
+		{"mail-mbox-messageparser-separators2.sep", 2, 3}, // "From this principle, all of life …"
+		{"mail-mbox-messageparser-vm-emacs.txt", 1, 1},
+		{"mimekit-issue1189.mbox.txt", 4, 4},
+		{"mimekit-simple.mbox.txt", 3, 3},
+		{"mimekit-unmunged.mbox.txt", 2, 3},   // "From Russia with love", and a byte order mark
+		{"notmuch-mbox-attachment.eml", 1, 2}, // an attached patch
+		{"perl5-mail-box-mbox.src", 45, 45},
+		{"perl5-mail-box-mbox.win", 45, 45},
+	} {
+		text, err := os.ReadFile(filepath.Join(dir, test.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), test.file) // locks are made beside it
+		write(t, path, string(text))
+		source, err := mbox.Open(path, mbox.Options{})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		folder, err := source.Folder(t.Context(), "INBOX")
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, _ := list(t, folder, "")
+		if len(entries) != test.want {
+			t.Errorf("%s: %d mails, want %d (Python: %d)", test.file, len(entries), test.want, test.python)
+		}
+		for _, e := range entries {
+			if raw, err := open(folder, e); err != nil || !message.BeginsWithField([]byte(raw)) {
+				t.Errorf("%s: %v: %.300q", test.file, err, raw)
+			}
+		}
+	}
+	for _, file := range []string{"mail-mbox-messageparser-non-mailbox.txt.gz", "mail-mbox-messageparser-mailarc-2.txt.gz"} {
+		var not *mailfile.NotOneError
+		if _, err := mbox.Open(filepath.Join(dir, file), mbox.Options{}); !errors.As(err, &not) {
+			t.Errorf("%s: %v", file, err)
 		}
 	}
 }

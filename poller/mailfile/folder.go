@@ -13,8 +13,12 @@ import (
 	"mailrow/poller/inotify"
 )
 
-// firstSize is how much of a file tells its form.
-const firstSize = 4 << 10
+const (
+	// firstSize is how much of a file tells its form.
+	firstSize = 4 << 10
+	// lineSize is that of its first line, or enough of it.
+	lineSize = 256
+)
 
 // folder is one file.
 type folder struct {
@@ -27,6 +31,9 @@ type folder struct {
 	watch   *inotify.Watch
 	moved   map[string]place // where mails are since somebody rewrote the file
 	movedAt state
+
+	got    *identity // for compare
+	buffer []byte
 }
 
 // place is where a mail is in the file.
@@ -123,8 +130,8 @@ func (f *folder) settled(ctx context.Context) (*os.File, error) {
 
 // begins reports whether a mail begins where the file ended once.
 func (f *folder) begins(file io.ReaderAt, at int64) bool {
-	b := make([]byte, firstSize)
-	n, _ := file.ReadAt(b, at)
+	var b [1 << 10]byte
+	n, _ := file.ReadAt(b[:], at)
 	return f.form.Appended(b[:n])
 }
 

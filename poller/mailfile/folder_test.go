@@ -322,6 +322,44 @@ func TestArchive(t *testing.T) {
 	})
 }
 
+// What stands around the last mail of a file may be missing. In the archive it is
+// there.
+func TestArchiveOfTheLastMail(t *testing.T) {
+	for name, missing := range map[string]string{"mbox": "\n", "MMDF": "\x01\x01\x01\x01\n", "Babyl": "\x1f"} {
+		for _, lineEnd := range []string{"", "\n"} {
+			if name == "Babyl" && lineEnd == "" {
+				continue // Rmail's mails end in one
+			}
+			t.Run(fmt.Sprintf("%s %q", name, lineEnd), func(t *testing.T) {
+				f := forms[name]
+				path := filepath.Join(t.TempDir(), "box")
+				text := strings.TrimSuffix(strings.TrimSuffix(f.file(1), missing), "\n") + lineEnd
+				folder := openFolder(t, f, writeAs(t, path, text), mailfile.Options{})
+				for range 2 {
+					write(t, path, text)
+					entries, _ := list(t, folder, "")
+					if err := folder.(poller.Archiver).Archive(t.Context(), entries, "old"); err != nil {
+						t.Fatal(err)
+					}
+					if entries, _ := list(t, folder, ""); len(entries) > 0 {
+						t.Errorf("%d mails are left", len(entries))
+					}
+				}
+				archive, err := os.ReadFile(filepath.Join(filepath.Dir(path), "old"))
+				if err != nil || !strings.HasPrefix(string(archive), f.file(1)) {
+					t.Errorf("%v: %q", err, archive)
+				}
+			})
+		}
+	}
+}
+
+func writeAs(t *testing.T, path, text string) string {
+	t.Helper()
+	write(t, path, text)
+	return path
+}
+
 func TestRevision(t *testing.T) {
 	eachForm(t, func(t *testing.T, f form, path string) {
 		write(t, path, f.file(1, 2))

@@ -87,15 +87,18 @@ func (f *folder) compare(file *os.File, p place, id string) (same bool, err erro
 	if err != nil {
 		return false, err
 	}
-	got := newIdentity()
-	_, err = io.Copy(got, r)
-	return got.id() == id, err
+	if f.got == nil {
+		f.got, f.buffer = newIdentity(), make([]byte, 32<<10)
+	}
+	f.got.reset()
+	_, err = io.CopyBuffer(f.got, r, f.buffer)
+	return f.got.id() == id, err
 }
 
 // piece goes to the mail at a place.
 func (f *folder) piece(file *os.File, p place) (Reader, error) {
-	first := make([]byte, firstSize)
-	n, err := file.ReadAt(first, 0)
+	var first [lineSize]byte
+	n, err := file.ReadAt(first[:], 0)
 	if err != nil && err != io.EOF {
 		return nil, err
 	}

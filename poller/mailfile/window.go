@@ -28,10 +28,13 @@ type Window struct {
 func NewWindow(r io.Reader) *Window {
 	w := &Window{r: r}
 	size := int64(windowSize)
-	if section, ok := r.(*io.SectionReader); ok {
-		w.at = section
-		w.base, _ = section.Seek(0, io.SeekCurrent)
-		size = min(size, section.Size()-w.base+1) // one more, or it would grow to find the end
+	switch r := r.(type) { // one byte more, or it would grow to find the end
+	case *io.SectionReader:
+		w.at = r
+		w.base, _ = r.Seek(0, io.SeekCurrent)
+		size = min(size, r.Size()-w.base+1)
+	case interface{ Len() int }: // of bytes or strings
+		size = min(size, int64(r.Len()+1))
 	}
 	w.buf = make([]byte, max(size, 512))
 	return w
@@ -43,23 +46,22 @@ func (w *Window) Offset() int64 { return w.offset }
 // Ahead gives what is ahead: n bytes or more, unless the stream ends before. It
 // is valid until the next call.
 func (w *Window) Ahead(n int) []byte {
-	if w.to-w.from < n && w.err == nil {
-		w.fill(n)
-	}
+	w.fill(n)
 	return w.buf[w.from:w.to]
 }
 
+// fill moves what is ahead only when that makes room for as much again: each byte
+// is moved once, however far somebody looks.
 func (w *Window) fill(n int) {
-	if w.from > 0 {
-		w.to = copy(w.buf, w.buf[w.from:w.to])
-		w.from = 0
-	}
-	if n > len(w.buf) {
-		grown := make([]byte, max(n, 2*len(w.buf)))
-		copy(grown, w.buf[:w.to])
-		w.buf = grown
-	}
-	for empty := 0; w.to < n && w.err == nil; {
+	for empty := 0; w.to-w.from < n && w.err == nil; {
+		if w.to == len(w.buf) {
+			if w.from >= len(w.buf)/2 {
+				w.to = copy(w.buf, w.buf[w.from:])
+				w.from = 0
+			} else { // no more than there is: n may be a lie
+				w.buf = append(w.buf, make([]byte, len(w.buf))...)
+			}
+		}
 		read, err := w.r.Read(w.buf[w.to:])
 		w.to += read
 		w.err = err
@@ -96,7 +98,7 @@ func (w *Window) Look(offset int64, n int) ([]byte, bool) {
 	if w.at != nil && distance+int64(n) > int64(w.to-w.from) {
 		far := make([]byte, n)
 		read, err := w.at.ReadAt(far, w.base+offset)
-		return far[:read], err == nil || err == io.EOF && (read > 0 || w.ends(offset))
+		return far[:read], err == nil || err == io.EOF && read > 0
 	}
 	if distance > MaxAhead {
 		return nil, false
@@ -107,13 +109,4 @@ func (w *Window) Look(offset int64, n int) ([]byte, bool) {
 	}
 	ahead = ahead[distance:]
 	return ahead[:min(n, len(ahead))], true
-}
-
-// ends reports whether the stream has exactly offset bytes.
-func (w *Window) ends(offset int64) bool {
-	if offset == 0 {
-		return true
-	}
-	read, _ := w.at.ReadAt(make([]byte, 1), w.base+offset-1)
-	return read == 1
 }

@@ -36,7 +36,7 @@ func (f form) NewPiece(r io.Reader, _ []byte) mailfile.Reader {
 }
 
 func (f form) Appended(b []byte) bool {
-	return NewReader(bytes.NewReader(nil), f.o).begins(b, false).kind == dated
+	return (&Reader{o: f.o}).begins(b, false).kind == dated
 }
 
 // Seen skips the From_ line.

@@ -9,8 +9,9 @@
 //     empty line, and readers of mbox do not ask for it.
 //
 // Without a date ("From -"), or with that of a patch (git), it is believed only
-// after an empty line and before a header field, where the mail it would end
-// began with such a line too. All other lines are text, unquoted or not.
+// before a header field, where the mail it would end began with such a line too,
+// and only after an empty line, unless it is the very line without a date that
+// mail began with. All other lines are text, unquoted or not.
 //
 // Content-Length is believed for one mail where it leads to a From_ line or to
 // the end of the file, and then no line before that is a separator (mboxcl2).
@@ -65,9 +66,8 @@ const (
 // fromLine is a From_ line that was found.
 type fromLine struct {
 	message.FromLine
-	kind   kind
-	crlf   bool // it ended in CR LF
-	length int
+	kind kind
+	text string // the line
 }
 
 // Reader reads the mails of an mbox in one pass.
@@ -130,7 +130,7 @@ func (r *Reader) Next() (*mailfile.Mail, error) {
 			r.skipBlank()
 		}
 		ahead := r.win.Ahead(lookAhead)
-		if err := r.win.Err(); err != nil {
+		if err := r.win.Err(); err != nil && len(ahead) < lookAhead {
 			return nil, err
 		}
 		if len(ahead) == 0 {
@@ -209,7 +209,7 @@ func (r *Reader) enter() *mailfile.Mail {
 	}
 	r.rd = r.o.Dialect == RD || r.o.Dialect == Auto && f.Sender != nil && *f.Sender == "mboxrd@z"
 	r.believed, r.verdict = -1, untried
-	r.win.Skip(f.length)
+	r.win.Skip(len(f.text))
 	r.quoting = true
 	r.scan.Begin()
 	return m

@@ -57,6 +57,7 @@ func TestReader(t *testing.T) {
 		{"prose", Auto, ann + "A: 1\n\nx\n\nFrom here on: nothing\nB: 2\n", []string{"A: 1\n\nx\n\nFrom here on: nothing\nB: 2\n"}},
 		{"one word", Auto, ann + "A: 1\n\nx\n\nFrom here\nB: 2\n", []string{"A: 1\n\nx\n\nFrom here\nB: 2\n"}},
 		{"Mozilla's without date", Auto, "From -\nA: 1\n\nx\n\nFrom -\nA: 2\n\nFrom -\n\nFrom here\n", []string{"A: 1\n\nx\n", "A: 2\n\nFrom -\n\nFrom here\n"}},
+		{"Mozilla's without empty line", Auto, "From - \nA: 1\n\nx\nFrom - \nA: 2\n\nFrom here\nB: 1\n", []string{"A: 1\n\nx\n", "A: 2\n", "B: 1\n"}},
 		{"quoted as mboxo", Auto, ann + "A: 1\n\n>From x\n>>From x\n", []string{"A: 1\n\n>From x\n>>From x\n"}},
 		{"quoted as mboxrd", RD, ann + "A: 1\n\n>From x\n>>>From x\n > >From x\nx>From x\n\n", []string{"A: 1\n\nFrom x\n>>From x\n > >From x\nx>From x\n"}},
 		{"quoted at both ends", RD, ann + ">From x\n>>>\n>From \n", []string{"From x\n>>>\nFrom "}},

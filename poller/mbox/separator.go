@@ -3,6 +3,7 @@ package mbox
 import (
 	"bytes"
 	"encoding/hex"
+	"strings"
 
 	"mailrow/message"
 )
@@ -19,7 +20,7 @@ var (
 func (r *Reader) tail(content []byte) (own, behind int) {
 	end := r.win.Offset() + int64(len(content))
 	switch {
-	case r.rd && r.from.crlf && bytes.HasSuffix(content, []byte("\r\n")):
+	case r.rd && strings.HasSuffix(r.from.text, "\r\n") && bytes.HasSuffix(content, []byte("\r\n")):
 		return 2, 0
 	case r.rd && bytes.HasSuffix(content, []byte("\n")):
 		return 1, 0
@@ -65,7 +66,7 @@ func (r *Reader) begins(b []byte, blank bool) fromLine {
 	if !ok {
 		return fromLine{}
 	}
-	found := fromLine{FromLine: f, crlf: bytes.HasSuffix(line, []byte("\r\n")), length: len(line)}
+	found := fromLine{FromLine: f, text: string(line)}
 	field := message.BeginsWithField(b[len(line):]) || bytes.HasPrefix(b[len(line):], quoted)
 	switch {
 	case isPatch(line):
@@ -76,7 +77,7 @@ func (r *Reader) begins(b []byte, blank bool) fromLine {
 		if blank || field || r.rd {
 			found.kind = dated
 		}
-	case blank && field && (!r.began || r.from.kind == bare):
+	case field && (blank && (!r.began || r.from.kind == bare) || r.from.text == found.text):
 		found.kind = bare
 	}
 	return found

@@ -17,10 +17,9 @@ type Options = mailfile.Options
 
 // Reader reads the mails of an MMDF file in one pass.
 type Reader struct {
-	win   *mailfile.Window
-	scan  mailfile.Scanner
-	o     Options
-	began bool
+	win  *mailfile.Window
+	scan mailfile.Scanner
+	o    Options
 }
 
 var mark = []byte("\n\x01\x01\x01\x01")
@@ -56,8 +55,14 @@ func lineLength(b []byte) int {
 
 func (r *Reader) ends(at int) bool { return lineLength(r.win.Ahead(at + 6)[at:]) > 0 }
 
+// tail: where there is only one line between two mails, it belongs to the second.
 func (r *Reader) tail(content []byte) (own, behind int) {
-	return 0, lineLength(r.win.Ahead(len(content) + 6)[len(content):])
+	after := r.win.Ahead(len(content) + 12)[len(content):]
+	line := lineLength(after)
+	if after = after[line:]; len(after) > 0 && lineLength(after) == 0 {
+		return 0, 0
+	}
+	return 0, line
 }
 
 // Next goes to the next mail. Its error is io.EOF when there is none.
@@ -66,7 +71,7 @@ func (r *Reader) Next() (*mailfile.Mail, error) {
 		return nil, err
 	}
 	ahead := r.win.Ahead(6)
-	if err := r.win.Err(); err != nil {
+	if err := r.win.Err(); err != nil && len(ahead) < 6 {
 		return nil, err
 	}
 	if len(ahead) == 0 {
@@ -74,11 +79,10 @@ func (r *Reader) Next() (*mailfile.Mail, error) {
 	}
 	m := mailfile.Mail{Start: r.win.Offset()}
 	line := lineLength(ahead)
-	if line == 0 && !r.began {
+	if line == 0 {
 		return nil, &mailfile.NotOneError{Form: "MMDF", Want: "a line of four Control-A"}
 	}
-	r.began = true
-	r.win.Skip(line) // some write only one line between two mails
+	r.win.Skip(line)
 	r.fromLine(&m)
 	m.Flags = mailfile.ReadNotes(r.win.Header()).Flags
 	r.scan.Begin()
