@@ -278,7 +278,7 @@ func TestImportOfCorpus(t *testing.T) {
 		// mboxo keeps the quote of a From_ line in one of them, mboxrd where nothing
 		// says that it is mboxrd; mboxcl2 has a Content-Length more.
 		want := map[string]int{"mboxo": 4, "mboxrd": 4, "mboxcl2": 0}
-		if n, lossy := want[mailbox]; len(rows) != 5 || exact < 5 && !lossy || exact < n {
+		if n, lossy := want[mailbox]; len(rows) < 5 || exact < 5 && !lossy || exact < n {
 			t.Errorf("%s: %d mails, %d of them exact", mailbox, len(rows), exact)
 		}
 	}
