@@ -55,6 +55,10 @@ type Visitor interface {
 	// Enter is told of a unit before it is read, and what is known of it.
 	Enter(ctx context.Context, u *Unit) (Past, error)
 
+	// Reserve is asked before a mail is read that is large, with its size or, where
+	// that is not known, the largest that may be. It may wait until there is room.
+	Reserve(ctx context.Context, bytes int64) error
+
 	// Mail gets a mail, which is its own from then on.
 	Mail(ctx context.Context, m *Mail) error
 

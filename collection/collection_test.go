@@ -35,6 +35,8 @@ func unitName(u *Unit) string {
 	return fmt.Sprintf("%s %s %s", u.Kind, filepath.Base(u.Path), u.Folder)
 }
 
+func (f *found) Reserve(context.Context, int64) error { return nil }
+
 func (f *found) Mail(_ context.Context, m *Mail) error {
 	f.mails = append(f.mails, m)
 	return nil

@@ -31,7 +31,7 @@ func emlxSize(head []byte) (size int64, rest []byte) {
 }
 
 func (s *stream) readEmlx(m member, body io.Reader) error {
-	whole, err := s.reader.readLimited(body, -1)
+	whole, err := s.reader.readLimited(s.ctx, body, -1)
 	if errors.Is(err, errTooLarge) {
 		return s.failed(m, err)
 	}

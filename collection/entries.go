@@ -71,9 +71,10 @@ func (e *entries) readEntry(ctx context.Context, folder poller.Folder, entry pol
 	}
 	raw, err := e.open(ctx, folder, entry)
 	var broken *poller.BrokenError
+	var ended *visitorError
 	switch {
 	case err == nil:
-	case errors.As(err, &broken):
+	case errors.As(err, &broken), errors.As(err, &ended):
 		return err
 	case errors.Is(err, poller.ErrGone):
 		return nil
@@ -105,5 +106,5 @@ func (e *entries) open(ctx context.Context, folder poller.Folder, entry poller.E
 		return nil, err
 	}
 	defer body.Close()
-	return e.reader.readLimited(body, entry.Size)
+	return e.reader.readLimited(ctx, body, entry.Size)
 }

@@ -57,7 +57,7 @@ func (s *stream) readMailbox(m member, kind Kind, body *bufio.Reader) error {
 			return err
 		}
 		place := fmt.Sprintf("%s, mail %d", m.path, number)
-		raw, err := s.reader.readLimited(mails, -1)
+		raw, err := s.reader.readLimited(s.ctx, mails, -1)
 		if errors.Is(err, errTooLarge) {
 			s.reader.visitor.Failed(s.unit, place, err)
 			continue

@@ -2,6 +2,7 @@ package collection
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ const (
 
 // readLimited reads all of a mail. It takes room as the bytes come: what an
 // archive says of the size of a member may be a lie.
-func (r *Reader) readLimited(from io.Reader, size int64) ([]byte, error) {
+func (r *Reader) readLimited(ctx context.Context, from io.Reader, size int64) ([]byte, error) {
 	limit := r.MaxSize
 	if size > limit {
 		return nil, tooLarge(limit)
@@ -37,6 +38,13 @@ func (r *Reader) readLimited(from io.Reader, size int64) ([]byte, error) {
 			return nil, tooLarge(limit)
 		}
 		return bytes.Clone(b.Bytes()), nil
+	}
+	expected := limit
+	if size >= 0 {
+		expected = size
+	}
+	if err := r.visitor.Reserve(ctx, expected); err != nil {
+		return nil, &visitorError{err}
 	}
 	large := bytes.NewBuffer(make([]byte, 0, max(2*smallMail, min(size, claimed)+bytes.MinRead)))
 	large.Write(b.Bytes())

@@ -185,7 +185,7 @@ func isMailName(name string) bool { return strings.EqualFold(path.Ext(name), ".e
 
 // readMail reads a single mail.
 func (s *stream) readMail(m member, body io.Reader) error {
-	raw, err := s.reader.readLimited(body, m.size)
+	raw, err := s.reader.readLimited(s.ctx, body, m.size)
 	if errors.Is(err, errTooLarge) {
 		return s.failed(m, err)
 	}

@@ -58,8 +58,10 @@ type Import struct {
 	report *Report
 	memory *memory
 	mails  chan *collection.Mail
-	room   *room
 	loader *load.Loader
+
+	room     *room
+	reserved int // of the room, for the mail that is being read
 
 	mutex  sync.Mutex
 	places map[*store.Delivery]place // of mails that the loader has
@@ -80,7 +82,7 @@ func New(o Options) *Import {
 
 const (
 	queued    = 256      // mails read and not yet parsed
-	roomBytes = 16 << 20 // of these; one alone may be larger
+	roomBytes = 16 << 20 // of these; one that is larger is alone
 	grace     = 20 * time.Second
 )
 
@@ -152,8 +154,13 @@ func (i *Import) work(ctx context.Context) {
 		at := placeOf(m, d)
 		if i.loader == nil {
 			i.report.count(at, store.Stored)
-		} else if err := i.add(ctx, d, at); err != nil {
+			i.room.give(size)
+			continue
+		}
+		if err := i.add(ctx, d, at); err != nil {
 			i.stop(&storeError{err})
+		} else if at.isHuge() {
+			continue // it has all the room until it is stored
 		}
 		i.room.give(size)
 	}
@@ -172,6 +179,9 @@ func (i *Import) done(r load.Result) {
 	at := i.places[r.Delivery]
 	delete(i.places, r.Delivery)
 	i.mutex.Unlock()
+	if at.isHuge() {
+		defer i.room.give(at.size)
+	}
 	if r.Err != nil {
 		i.Failed(at.unit, at.path, r.Err)
 		i.memory.settle(at, "")
@@ -225,8 +235,21 @@ func (i *Import) Enter(_ context.Context, u *collection.Unit) (collection.Past, 
 	return i.memory.enter(i.ctx, u)
 }
 
+// Reserve waits for room for a mail that will be read.
+func (i *Import) Reserve(_ context.Context, bytes int64) error {
+	i.room.give(i.reserved)
+	i.reserved = 0
+	if err := i.room.take(i.ctx, int(bytes)); err != nil {
+		return err
+	}
+	i.reserved = int(bytes)
+	return nil
+}
+
 // Mail hands a mail to the workers, when there is room.
 func (i *Import) Mail(_ context.Context, m *collection.Mail) error {
+	i.room.give(i.reserved)
+	i.reserved = 0
 	if err := i.room.take(i.ctx, len(m.Raw)); err != nil {
 		return err
 	}

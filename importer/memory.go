@@ -26,6 +26,9 @@ func placeOf(m *collection.Mail, d *store.Delivery) place {
 	return place{m.Unit, m.ID, m.Path, d.Mailbox, len(m.Raw), d.Envelope.ReceivedAt}
 }
 
+// isHuge says that there is room for nothing besides.
+func (p place) isHuge() bool { return p.size >= roomBytes }
+
 // unit is a unit that is being imported.
 type unit struct {
 	row      imports.Row // as it was before
