@@ -15,8 +15,8 @@ import (
 // when every mail of the batch was rejected; a batch of which a part was is
 // tried again, since one status cannot refuse only that part.
 func RunBatch(ctx context.Context, c Config, envelopeOf EnvelopeOf, in Input) Outcome {
-	database := connect(ctx, c.Database)
-	defer database.close()
+	way := newWay(ctx, c)
+	defer way.close()
 	room, err := newRoom(c.MaxSize)
 	if err != nil {
 		return failed(CauseMemory, err)
@@ -33,7 +33,7 @@ func RunBatch(ctx context.Context, c Config, envelopeOf EnvelopeOf, in Input) Ou
 		}
 		outcome := Outcome{Cause: CauseTooLarge}
 		if !mail.TooLarge {
-			outcome = database.deliver(ctx, c, mail.Raw, withPaths(envelopeOf, mail))
+			outcome = way.deliver(mail.Raw, withPaths(envelopeOf, mail))
 		}
 		switch outcome.Exit() {
 		case exitOK:

@@ -22,6 +22,10 @@ type Config struct {
 	// environment and PostgreSQL's defaults.
 	Database string
 
+	// Socket is that of a mailrow lmtp, which gets the mail instead while it is
+	// there; "" for none.
+	Socket string
+
 	Timeout time.Duration // for one run, from start to exit
 	MaxSize int64         // bytes of a mail; a larger one is refused with 5.3.4
 
@@ -41,6 +45,7 @@ func DefaultConfig() Config {
 // file is the configuration file as written.
 type file struct {
 	Database           *string `toml:"database"`
+	Socket             *string `toml:"socket"`
 	Timeout            *string `toml:"timeout"`
 	MaxSize            *any    `toml:"max_size"`
 	Account            *string `toml:"account"`
@@ -104,6 +109,7 @@ func located(err error) error {
 
 func (c *Config) apply(f file) error {
 	set(&c.Database, f.Database)
+	set(&c.Socket, f.Socket)
 	set(&c.Account, f.Account)
 	set(&c.Mailbox, f.Mailbox)
 	set(&c.ExtensionMailbox, f.ExtensionMailbox)

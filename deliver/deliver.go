@@ -32,8 +32,8 @@ type Input struct {
 // Run delivers one mail and tells how that ended. It gives up when ctx ends;
 // the caller may then leave without waiting for it.
 func Run(ctx context.Context, c Config, envelopeOf EnvelopeOf, in Input) Outcome {
-	database := connect(ctx, c.Database)
-	defer database.close()
+	way := newWay(ctx, c)
+	defer way.close()
 	raw, err := readMail(in.File, c.MaxSize)
 	if err != nil {
 		return inputOutcome(err, c)
@@ -41,7 +41,7 @@ func Run(ctx context.Context, c Config, envelopeOf EnvelopeOf, in Input) Outcome
 	if !in.Whole() {
 		return Outcome{Cause: CauseInput, Detail: endedEarly}
 	}
-	return database.deliver(ctx, c, raw, envelopeOf)
+	return way.deliver(raw, envelopeOf)
 }
 
 const endedEarly = "the MTA ended before the mail did"
@@ -59,6 +59,27 @@ func inputOutcome(err error, c Config) Outcome {
 // deliver stores one mail. It may be called again for the next.
 func (d *database) deliver(ctx context.Context, c Config, raw []byte, envelopeOf EnvelopeOf) Outcome {
 	mail, fromLine := message.SplitFromLine(raw)
+	delivery := newDelivery(c, mail, fromLine, envelopeOf)
+	if len(delivery.Lookups) == 0 {
+		return noRecipient
+	}
+	conn, err := d.connection()
+	if err != nil {
+		return OutcomeOf(err)
+	}
+	results, err := conn.Deliver(ctx, delivery)
+	if err != nil {
+		return OutcomeOf(err)
+	}
+	return outcomeOfResults(results, delivery.Envelope.Recipients)
+}
+
+var noRecipient = Outcome{Cause: CauseNoRecipient, Detail: "give it after --, or use --account"}
+
+// newDelivery makes what the store needs of a mail and the sender that a line above
+// it names. Of recipients that are the same it keeps one; it has none where nobody
+// named one.
+func newDelivery(c Config, mail []byte, fromLine *string, envelopeOf EnvelopeOf) *store.Delivery {
 	parsed := message.Parse(mail)
 	trace := message.ReadTrace(mail, parsed)
 	if trace.ReturnPath == nil {
@@ -66,18 +87,7 @@ func (d *database) deliver(ctx context.Context, c Config, raw []byte, envelopeOf
 	}
 	delivery := Address(c, envelopeOf(trace))
 	delivery.Raw, delivery.Message, delivery.Identity = mail, parsed, trace.Identity
-	if len(delivery.Lookups) == 0 {
-		return Outcome{Cause: CauseNoRecipient, Detail: "give it after --, or use --account"}
-	}
-	conn, err := d.connection()
-	if err != nil {
-		return outcomeOf(err)
-	}
-	results, err := conn.Deliver(ctx, delivery)
-	if err != nil {
-		return outcomeOf(err)
-	}
-	return outcomeOfResults(results, delivery.Envelope.Recipients)
+	return delivery
 }
 
 // Address begins a delivery: to each recipient of the envelope once, by what the
@@ -90,7 +100,7 @@ func Address(c Config, e message.Envelope) *store.Delivery {
 	}
 	e.Recipients = nil
 	d := &store.Delivery{
-		Envelope: &e, Account: bounded(c.Account), Mailbox: bounded(mailboxName(c.Mailbox)),
+		Envelope: &e, Account: bounded(c.Account), Mailbox: bounded(MailboxName(c.Mailbox)),
 		ExtensionMailbox: c.ExtensionMailbox, RejectUnknown: c.RejectUnknown,
 	}
 	seen := make(map[string]bool, len(given))
@@ -111,8 +121,8 @@ func Address(c Config, e message.Envelope) *store.Delivery {
 	return d
 }
 
-// mailboxName writes INBOX in its one form (RFC 9051 5.1).
-func mailboxName(name string) string {
+// MailboxName writes INBOX in its one form (RFC 9051 5.1).
+func MailboxName(name string) string {
 	if strings.EqualFold(name, "INBOX") {
 		return "INBOX"
 	}

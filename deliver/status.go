@@ -99,6 +99,25 @@ type Outcome struct {
 // Exit is the status to exit with.
 func (o Outcome) Exit() int { return table[o.Cause].Exit }
 
+// Code is the reply of SMTP and LMTP that goes with the enhanced status code
+// (RFC 5321 4.2.3, RFC 3463): 5yz only for a rejection that the operator asked for.
+func (s Status) Code() int {
+	switch {
+	case s.Exit == exitOK:
+		return 250
+	case s.Exit == exitTempFail && s.Enhanced == "4.3.1":
+		return 452
+	case s.Exit == exitTempFail:
+		return 451
+	case s.Cause == CauseTooLarge:
+		return 552
+	}
+	return 550
+}
+
+// Status is the row of the table.
+func (o Outcome) Status() Status { return table[o.Cause] }
+
 const maxLine = 400 // bytes; Postfix reads 4 KB and shows less
 
 // Line is the one line that tells the MTA, beginning with the status code and
@@ -138,8 +157,8 @@ var causeOfTrouble = map[store.Trouble]Cause{
 	store.TroubleContest:  CauseContest,
 }
 
-// outcomeOf makes an outcome of an error of store.
-func outcomeOf(err error) Outcome {
+// OutcomeOf makes an outcome of an error of store.
+func OutcomeOf(err error) Outcome {
 	return failed(causeOfTrouble[store.TroubleOf(err)], err)
 }
 

@@ -94,13 +94,14 @@ func TestSQLExamples(t *testing.T) {
 
 // Each page has its own database, and its examples go in their order.
 func TestConsoleExamples(t *testing.T) {
-	for _, page := range []string{"sql.md", "search.md", "queue.md", "care.md", "security.md"} {
+	for _, page := range []string{"sql.md", "search.md", "queue.md", "care.md", "security.md", "polling.md"} {
 		dsn := demo(t)
 		dir := scratch.ForTest(t)
 		build := exec.Command("go", "build", "-o", dir, "mailrow/cmd/mailrow")
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
+		home(t, dir)
 		for _, example := range blocks(t, "console", page) {
 			for line := range strings.Lines(example.text) {
 				command, ok := strings.CutPrefix(line, "$ ")
@@ -109,13 +110,13 @@ func TestConsoleExamples(t *testing.T) {
 				}
 				cmd := exec.Command("/bin/sh", "-c", command)
 				cmd.Dir = dir
-				cmd.Env = append(os.Environ(), "DATABASE_URL="+dsn, "PATH="+dir+":"+os.Getenv("PATH"))
+				cmd.Env = append(os.Environ(), "DATABASE_URL="+dsn, "HOME="+dir, "PATH="+dir+":"+os.Getenv("PATH"))
 				if out, err := cmd.CombinedOutput(); err != nil {
 					t.Errorf("%s: %s%v: %s", example.file, command, err, out)
 				}
 			}
 		}
-		if page != "search.md" && page != "care.md" {
+		if page != "search.md" && page != "care.md" && page != "polling.md" {
 			continue // these have tests of their own, or no SQL
 		}
 		conn := archivetest.Connect(t, dsn)
@@ -123,6 +124,25 @@ func TestConsoleExamples(t *testing.T) {
 			if _, err := conn.PgConn().Exec(context.Background(), example.text).ReadAll(); err != nil {
 				t.Errorf("%s%v", example, err)
 			}
+		}
+	}
+}
+
+// home makes mailboxes to poll.
+func home(t *testing.T, dir string) {
+	t.Helper()
+	for _, sub := range []string{"new", "cur", ".Lists.go/new", ".Lists.go/cur"} {
+		if err := os.MkdirAll(filepath.Join(dir, "Maildir", sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range map[string]string{
+		"Maildir/new/1.host":           "Subject: one\n\n1\n",
+		"Maildir/.Lists.go/new/2.host": "Subject: two\n\n2\n",
+		"inbox":                        "From s@example.net Tue Mar  3 10:00:00 2026\nSubject: three\n\n3\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -156,6 +176,23 @@ func TestEximExamples(t *testing.T) {
 		server.Send(t, "ann@x.test", []string{"bob@" + mtatest.CommandDomain}, []byte("Subject: "+file+"\n\nbody\n"))
 		checkSent(t, file, dsn, mtatest.CommandDomain, server.WaitResults(t, 1, mtaTimeout))
 	}
+}
+
+func TestLMTPExamples(t *testing.T) {
+	mtatest.Need(t)
+	dsn := deliverytest.Database(t)
+	socket := deliverytest.StartDaemon(t, deliverytest.Config(t, deliverytest.AsDeliverer(dsn))).Socket
+	here := strings.NewReplacer("/run/mailrow/lmtp", socket, "mailrow:\n", "")
+	postfix := mtatest.StartPostfix(t, mtatest.Postfix{ExtraMain: here.Replace(blocks(t, "main.cf", "lmtp.md")[0].text)})
+	postfix.Send(t, "ann@x.test", []string{"bob@example.org"}, []byte("Subject: lmtp.md\n\nbody\n"))
+	checkSent(t, "lmtp.md", dsn, "example.org", postfix.WaitResults(t, 1, mtaTimeout))
+
+	dsn = deliverytest.Database(t)
+	socket = deliverytest.StartDaemon(t, deliverytest.Config(t, deliverytest.AsDeliverer(dsn))).Socket
+	here = strings.NewReplacer("/run/mailrow/lmtp", socket, "mailrow:\n", "")
+	exim := mtatest.StartExim(t, mtatest.Exim{Transport: here.Replace(blocks(t, "exim-transport", "lmtp.md")[0].text)})
+	exim.Send(t, "ann@x.test", []string{"bob@" + mtatest.CommandDomain}, []byte("Subject: lmtp.md\n\nbody\n"))
+	checkSent(t, "lmtp.md", dsn, mtatest.CommandDomain, exim.WaitResults(t, 1, mtaTimeout))
 }
 
 const mtaTimeout = 30e9

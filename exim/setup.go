@@ -17,19 +17,20 @@ var templates embed.FS
 type Setup struct {
 	Deliver string   // path of mailrow-deliver
 	Config  string   // path of its configuration file; "" for the default one
+	Socket  string   // of mailrow lmtp, for the way that needs it
 	User    string   // Unix user that the transport runs it as
 	Domains []string // whose mail it gets
 }
 
-// Ways are the ways in which Exim can run mailrow-deliver, the recommended one
+// Ways are the ways in which Exim can hand mail over, the recommended one
 // first.
-func Ways() []string { return []string{"pipe", "bsmtp"} }
+func Ways() []string { return []string{"pipe", "bsmtp", "lmtp"} }
 
 // Files are the sections of Exim's configuration that a way has a fragment for,
 // in their order there.
 func Files(way string) []string {
 	switch way {
-	case "pipe", "bsmtp":
+	case "pipe", "bsmtp", "lmtp":
 		return []string{"main", "routers", "transports", "retry"}
 	}
 	return nil
@@ -98,7 +99,7 @@ var (
 )
 
 func (s Setup) check() error {
-	for _, path := range []string{s.Deliver, s.Config} {
+	for _, path := range []string{s.Deliver, s.Config, s.Socket} {
 		if path != "" && (!filepath.IsAbs(path) || !safePath.MatchString(path)) {
 			return fmt.Errorf("path %q: Exim's command needs an absolute path of letters, digits and !@%%-_=+:,./", path)
 		}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,8 +55,12 @@ func fragment(t *testing.T, s exim.Setup, way, section string) string {
 
 func start(t *testing.T, s exim.Setup, way string) *mtatest.EximServer {
 	t.Helper()
+	main := ""
+	if slices.Contains(exim.Files(way), "main") {
+		main = fragment(t, s, way, "main")
+	}
 	return mtatest.StartExim(t, mtatest.Exim{
-		ExtraMain:       fragment(t, s, way, "main"),
+		ExtraMain:       main,
 		ExtraRouters:    fragment(t, s, way, "routers"),
 		ExtraTransports: fragment(t, s, way, "transports"),
 		Transport:       "driver = appendfile\nfile = /dev/null",
@@ -144,6 +149,47 @@ func TestBSMTP(t *testing.T) {
 	if !strings.HasPrefix(raw.String(), "Received: ") || !strings.HasSuffix(raw.String(), "\n\n.dot\nFrom here\n") {
 		t.Errorf("bytes %q", raw.String())
 	}
+}
+
+func TestLMTP(t *testing.T) {
+	mtatest.Need(t)
+	s, conn := install(t)
+	s.Socket = deliverytest.StartDaemon(t, s.Config).Socket
+	server := start(t, s, "lmtp")
+	server.Send(t, "", []string{"Bob+Lists@setup.test", `"a b"@other.test`}, []byte(mail))
+	results(t, server, 2, "sent")
+	bob := only(t, conn, "bob@setup.test")
+	// Exim says nothing of its client; the mail's own trace does.
+	want := envelope{"", "Bob+Lists@setup.test", "NULL", "helo.test", "NULL", "NULL", "lmtp"}
+	if diff := gocmp.Diff(want, envelopeOf(bob)); diff != "" {
+		t.Errorf("envelope (-want +got):\n%s", diff)
+	}
+	if bob.QueueID == nil || !strings.Contains(server.Log(), *bob.QueueID+" <= <>") {
+		t.Errorf("queue id %v is not in the log", bob.QueueID)
+	}
+	only(t, conn, `"a b"@other.test`)
+	var raw strings.Builder
+	if err := archive.WriteRaw(context.Background(), conn, bob.ID, &raw); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(raw.String(), "\r\n\r\n.dot\r\nFrom here\r\n") {
+		t.Errorf("bytes %q", raw.String())
+	}
+}
+
+// With a command instead of a socket, mailrow lmtp serves one delivery and ends.
+func TestLMTPCommand(t *testing.T) {
+	mtatest.Need(t)
+	s, conn := install(t)
+	server := mtatest.StartExim(t, mtatest.Exim{
+		ExtraRouters:    fragment(t, s, "lmtp", "routers"),
+		ExtraTransports: "mailrow:\n  driver = lmtp\n  command = " + deliverytest.Mailrow(t) + " --config=" + s.Config + " lmtp --stdio\n  batch_max = 100\n",
+		Transport:       "driver = appendfile\nfile = /dev/null",
+	})
+	server.Send(t, "", []string{"bob@setup.test", "carol@setup.test"}, []byte(mail))
+	results(t, server, 2, "sent")
+	only(t, conn, "bob@setup.test")
+	only(t, conn, "carol@setup.test")
 }
 
 // private is an Exim without a daemon whose whole configuration, retry rules

@@ -89,13 +89,16 @@ func BeginsWithField(b []byte) bool {
 }
 
 // receivedFrom finds the from and id clauses of a Received field (RFC 5321 4.4).
-// Each begins after a blank or a fold.
+// Each begins after a blank or a fold. Exim writes the name that the client gave
+// in a comment where it is not that of its address: (helo=name), ([192.0.2.1] helo=name).
 func receivedFrom(body string) (helo, id string) {
 	words := strings.Fields(body)
 	for i, word := range words[:max(len(words)-1, 0)] {
 		switch {
 		case i == 0 && word == "from":
 			helo = words[1]
+		case i > 1 && strings.HasPrefix(strings.TrimPrefix(word, "("), "helo="):
+			_, helo, _ = strings.Cut(strings.TrimRight(word, ")"), "=")
 		case word == "id":
 			return helo, queueID(words[i+1])
 		}

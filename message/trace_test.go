@@ -58,8 +58,10 @@ func TestReceivedFrom(t *testing.T) {
 		"from h (h [1.2.3.4]) by mta (Postfix) with ESMTP id 4F2B; Sun":    {"h", "4F2B"},
 		"from [1.2.3.4] (unknown [1.2.3.4])\tby mta with ESMTP id 4F2B\tf": {"[1.2.3.4]", "4F2B"},
 		// Mail of sendmail(1) on Postfix and any mail on Exim: a fold before "id".
-		"by mta.test (Postfix, from userid 0)\tid 34E0C9A0934; Sun, 22 Nov":  {"", "34E0C9A0934"},
-		"from h by e with esmtp (Exim 4.96)\tid 1xUwAO-0006eY-1X\tfor <a@d>": {"h", "1xUwAO-0006eY-1X"},
+		"by mta.test (Postfix, from userid 0)\tid 34E0C9A0934; Sun, 22 Nov":     {"", "34E0C9A0934"},
+		"from h by e with esmtp (Exim 4.96)\tid 1xUwAO-0006eY-1X\tfor <a@d>":    {"h", "1xUwAO-0006eY-1X"},
+		"from [1.2.3.4] (helo=h)\tby e with esmtp (Exim 4.96)\tid 1x-2Y;":       {"h", "1x-2Y"},
+		"from r.test ([1.2.3.4] helo=h)\tby e with esmtp (Exim 4.96)\tid 1x-2Y": {"h", "1x-2Y"},
 		"by h": {"", ""}, "from": {"", ""}, "": {"", ""}, "id": {"", ""}, "by h id": {"", ""},
 	} {
 		if helo, id := receivedFrom(body); helo != want[0] || id != want[1] {

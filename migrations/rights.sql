@@ -4,10 +4,18 @@
 --   mailrow_owner    owns everything; nobody logs in as it
 --   mailrow_deliver  may call the delivery functions, and nothing else
 --   mailrow_reader   may query the views, and sees the accounts granted to it
+--   mailrow_poller   may deliver, read the sources and keep what is known of their mail
 
 grant usage on schema mailrow_delivery to mailrow_deliver;
 revoke all on all functions in schema mailrow_delivery from public;
 grant execute on function mailrow_delivery.deliver, mailrow_delivery.deliver_one, mailrow_delivery.deliver_next to mailrow_deliver;
+
+grant usage on schema mailrow_delivery, mailrow_polling, mailrow to mailrow_poller;
+revoke all on all functions in schema mailrow_polling from public;
+grant execute on function mailrow_delivery.deliver, mailrow_delivery.deliver_one, mailrow_delivery.deliver_next to mailrow_poller;
+grant execute on all functions in schema mailrow_polling to mailrow_poller;
+grant select on mailrow.sources, mailrow.source_folders, mailrow.source_messages, mailrow.source_runs, mailrow.source_status
+    to mailrow_poller;
 
 grant usage on schema mailrow to mailrow_reader;
 revoke all on all functions in schema mailrow from public;
@@ -44,7 +52,9 @@ begin
         end if;
     end loop;
     for v_name in select viewname from pg_views where schemaname = 'mailrow' loop
-        execute format('grant select on mailrow.%I to mailrow_reader', v_name);
+        if v_name <> 'source_status' then
+            execute format('grant select on mailrow.%I to mailrow_reader', v_name);
+        end if;
         if current_setting('server_version_num')::integer >= 150000 then
             execute format('alter view mailrow.%I set (security_invoker = true)', v_name);
         end if;

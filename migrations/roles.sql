@@ -4,7 +4,7 @@ do $$
 declare
     v_role text;
 begin
-    foreach v_role in array array['mailrow_owner', 'mailrow_deliver', 'mailrow_reader'] loop
+    foreach v_role in array array['mailrow_owner', 'mailrow_deliver', 'mailrow_reader', 'mailrow_poller'] loop
         begin
             if not exists (select from pg_roles where rolname = v_role) then
                 execute format('create role %I nologin', v_role);
@@ -21,5 +21,7 @@ end $$;
 
 create schema if not exists mailrow authorization mailrow_owner;
 create schema if not exists mailrow_delivery authorization mailrow_owner;
+create schema if not exists mailrow_polling authorization mailrow_owner;
 comment on schema mailrow is 'Mail in, rows out: query the views mail and headers.';
 comment on schema mailrow_delivery is 'What a delivery may call, and nothing else.';
+comment on schema mailrow_polling is 'What a poller may call besides.';

@@ -16,20 +16,21 @@ var templates embed.FS
 type Setup struct {
 	Deliver string   // path of mailrow-deliver
 	Config  string   // path of its configuration file; "" for the default one
+	Socket  string   // of mailrow lmtp, for the way that needs it
 	User    string   // Unix user that pipe(8) runs it as
 	Domains []string // whose mail it gets
 }
 
-// Ways are the ways in which Postfix can run mailrow-deliver, the recommended
+// Ways are the ways in which Postfix can hand mail over, the recommended
 // one first.
-func Ways() []string { return []string{"transport", "mailbox_command", "alias"} }
+func Ways() []string { return []string{"transport", "mailbox_command", "alias", "lmtp"} }
 
 // Files are those that a way has a fragment for.
 func Files(way string) []string {
 	switch way {
 	case "transport":
 		return []string{"main.cf", "master.cf"}
-	case "mailbox_command":
+	case "mailbox_command", "lmtp":
 		return []string{"main.cf"}
 	case "alias":
 		return []string{"aliases"}
@@ -70,7 +71,7 @@ var (
 )
 
 func (s Setup) check() error {
-	for _, path := range []string{s.Deliver, s.Config} {
+	for _, path := range []string{s.Deliver, s.Config, s.Socket} {
 		if path != "" && (!filepath.IsAbs(path) || !safePath.MatchString(path)) {
 			return fmt.Errorf("path %q: Postfix needs an absolute path of letters, digits and !@%%-_=+:,./ to run it without a shell", path)
 		}

@@ -165,12 +165,41 @@ func TestAlias(t *testing.T) {
 	only(t, conn, "archive@"+mtatest.LocalDomain)
 }
 
+func TestLMTP(t *testing.T) {
+	mtatest.Need(t)
+	s, conn := install(t)
+	s.Socket = deliverytest.StartDaemon(t, s.Config).Socket
+	server := start(t, s, mtatest.Postfix{ExtraMain: fragment(t, s, "lmtp", "main.cf")})
+	server.Send(t, "", []string{"Bob+Lists@setup.test", `"a b"@other.test`}, []byte(mail))
+	sent(t, server, 2)
+	bob := only(t, conn, "bob@setup.test")
+	want := envelope{"", "Bob+Lists@setup.test", "Bob+Lists@setup.test", "Lists",
+		"127.0.0.1", "helo.test", "localhost", "ESMTP", "lmtp"}
+	if diff := cmp.Diff(want, envelopeOf(bob)); diff != "" {
+		t.Errorf("envelope (-want +got):\n%s", diff)
+	}
+	if bob.QueueID == nil || !strings.Contains(server.Log(), ": "+*bob.QueueID+": from=<>") {
+		t.Errorf("queue id %v is not in the log", bob.QueueID)
+	}
+	if r := only(t, conn, `"a b"@other.test`).Recipient; r != `"a b"@other.test` {
+		t.Errorf("recipient %q", r)
+	}
+	var raw strings.Builder
+	if err := archive.WriteRaw(context.Background(), conn, bob.ID, &raw); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(raw.String(), "Received: ") || !strings.HasSuffix(raw.String(), "\r\n\r\n.dot\r\nFrom here\r\n") {
+		t.Errorf("bytes %q", raw.String())
+	}
+}
+
 func TestSetupRefusesWhatWouldNeedAShell(t *testing.T) {
-	good := postfix.Setup{Deliver: "/usr/bin/mailrow-deliver", User: "mailrow", Domains: []string{"example.org"}}
+	good := postfix.Setup{Deliver: "/usr/bin/mailrow-deliver", Socket: "/run/lmtp", User: "mailrow", Domains: []string{"example.org"}}
 	tests := map[string]func(*postfix.Setup){
 		"relative path":     func(s *postfix.Setup) { s.Deliver = "mailrow-deliver" },
 		"blank in path":     func(s *postfix.Setup) { s.Deliver = "/opt/my mail/mailrow-deliver" },
 		"quote in path":     func(s *postfix.Setup) { s.Deliver = `/opt/"/mailrow-deliver` },
+		"dollar in socket":  func(s *postfix.Setup) { s.Socket = "/run/$x" },
 		"dollar in config":  func(s *postfix.Setup) { s.Config = "/etc/$x" },
 		"user root":         func(s *postfix.Setup) { s.User = "root" },
 		"line in a domain":  func(s *postfix.Setup) { s.Domains = []string{"a\nmynetworks=0/0"} },

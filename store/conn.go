@@ -27,9 +27,12 @@ const (
 // Conn is one connection to the database. It is not safe for simultaneous use.
 type Conn struct {
 	pg       *pgconn.PgConn
-	prepared bool
-	types    batchTypes // once PrepareBatches has found them
+	prepared map[string]bool // names of statements; nil: none is to be
+	types    batchTypes      // once PrepareBatches has found them
 }
+
+// On delivers over a connection that is open, and remains its owner's.
+func On(pg *pgconn.PgConn) *Conn { return &Conn{pg: pg} }
 
 // Config says where the database is. Make it with ParseConfig.
 type Config struct {
@@ -92,15 +95,31 @@ func worthAnotherTry(err error) bool {
 	return errors.Is(err, syscall.EAGAIN)
 }
 
+// Warm lets the connection prepare each statement when it is first used, and give
+// that up where a pooler is in between.
+func (c *Conn) Warm() {
+	if c.prepared == nil {
+		c.prepared = map[string]bool{}
+	}
+}
+
 // Prepare readies the connection for many deliveries: the statement is parsed
 // once. Not for connections through a pooler in transaction mode.
 func (c *Conn) Prepare(ctx context.Context) error {
-	for name, sql := range map[string]string{deliverName: deliverSQL, deliverNextName: deliverNextSQL} {
-		if _, err := c.pg.Prepare(ctx, name, sql, nil); err != nil {
-			return fmt.Errorf("prepare delivery: %w", err)
+	c.prepared = map[string]bool{}
+	for _, s := range []statement{deliverNextStatement, deliverStatement} {
+		if err := c.prepare(ctx, s); err != nil {
+			return err
 		}
 	}
-	c.prepared = true
+	return nil
+}
+
+func (c *Conn) prepare(ctx context.Context, s statement) error {
+	if _, err := c.pg.Prepare(ctx, s.name, s.sql, nil); err != nil {
+		return fmt.Errorf("prepare delivery: %w", err)
+	}
+	c.prepared[s.name] = true
 	return nil
 }
 
@@ -116,10 +135,12 @@ func (c *Conn) Close(ctx context.Context) error {
 }
 
 // placeholders gives "$1, $2, … $n".
-func placeholders(n int) string {
+func placeholders(n int) string { return placeholdersFrom(1, n) }
+
+func placeholdersFrom(first, last int) string {
 	var b strings.Builder
-	for i := 1; i <= n; i++ {
-		if i > 1 {
+	for i := first; i <= last; i++ {
+		if i > first {
 			b.WriteByte(',')
 		}
 		fmt.Fprintf(&b, "$%d", i)

@@ -52,6 +52,9 @@ type Delivery struct {
 	// Defects are those of the envelope; those of the header are in Message.
 	Defects []string
 
+	// Origin is where a poller has the mail from, nil for what an MTA hands over.
+	Origin *Origin
+
 	bare bool // Message has no body: see withoutBody
 }
 
@@ -78,19 +81,6 @@ type Result struct {
 	Outcome Outcome
 }
 
-const (
-	deliverName     = "mailrow_deliver"
-	deliverNextName = "mailrow_deliver_next"
-	deliverCount    = 59
-	deliverOneLen   = 55
-)
-
-var (
-	deliverNextSQL = "select mailrow_delivery.deliver_next(" + placeholders(deliverOneLen) + ")"
-	deliverSQL     = "select ids, outcomes from mailrow_delivery.deliver(" + placeholders(deliverCount) + ")"
-	deliverOneSQL  = "select mailrow_delivery.deliver_one(" + placeholders(deliverOneLen) + ")"
-)
-
 // Deliver stores the mail for all its recipients in one transaction and gives
 // their results in the order of the envelope. After an error nothing is known
 // to be stored; calling again with the same bytes is always right.
@@ -100,6 +90,8 @@ func (c *Conn) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 		switch {
 		case isUnreadable(err) && !d.bare:
 			d = d.withoutBody()
+		case isUnprepared(err) && c.prepared != nil:
+			c.prepared = nil
 		case err == nil, attempt >= deliverAttempts, !isCollision(err):
 			return results, err
 		}
@@ -120,6 +112,13 @@ func (d *Delivery) withoutBody() *Delivery {
 
 // defectBodyNotStored is recorded beside such a mail.
 const defectBodyNotStored message.Defect = "body-not-stored"
+
+// isUnprepared says that the server does not know a statement that was prepared, or
+// knows one that was not: a pooler has given us another of its connections.
+func isUnprepared(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "26000" || pg.Code == "42P05")
+}
 
 // isUnreadable says that the server could not take a value, whatever it was.
 func isUnreadable(err error) bool {
@@ -188,11 +187,9 @@ func (c *Conn) deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 	args.bytea(d.Identity)
 	args.bytea(d.Raw)
 
-	var r *pgconn.ResultReader
-	if c.prepared {
-		r = c.pg.ExecPrepared(ctx, deliverName, args.values, args.format, nil)
-	} else {
-		r = c.pg.ExecParams(ctx, deliverSQL, args.values, args.types, args.format, nil)
+	r, err := c.exec(ctx, deliverStatement, d.Origin, args)
+	if err != nil {
+		return nil, err
 	}
 	row, err := oneRow(r)
 	if err != nil {
@@ -210,7 +207,7 @@ func (d *Delivery) common() bool {
 // deliverOne tries the common case; it returns nil where only deliver can tell.
 func (c *Conn) deliverOne(ctx context.Context, d *Delivery) ([]Result, error) {
 	to, lookup := d.Envelope.Recipients[0], d.Lookups[0]
-	args := newArguments(deliverOneLen)
+	args := newArguments(deliverOneCount)
 	args.int4(SchemaVersion)
 	args.textOrNull(d.Account)
 	args.textOrNull(d.Mailbox)
@@ -231,11 +228,13 @@ func (c *Conn) deliverOne(ctx context.Context, d *Delivery) ([]Result, error) {
 	args.envelopeDefects(d.Defects)
 	args.bytea(d.Raw)
 
-	var r *pgconn.ResultReader
-	if c.prepared {
-		r = c.pg.ExecPrepared(ctx, deliverNextName, args.values, args.format, nil)
-	} else {
-		r = c.pg.ExecParams(ctx, deliverOneSQL, args.values, args.types, args.format, nil)
+	statement := deliverOneStatement
+	if c.prepared != nil || d.Origin != nil { // a connection that goes on
+		statement = deliverNextStatement
+	}
+	r, err := c.exec(ctx, statement, d.Origin, args)
+	if err != nil {
+		return nil, err
 	}
 	row, err := oneRow(r)
 	if err != nil {
@@ -379,17 +378,6 @@ func addresses(list []message.Address) []string {
 		}
 	}
 	return found
-}
-
-func oneRow(r *pgconn.ResultReader) ([][]byte, error) {
-	result := r.Read()
-	if result.Err != nil {
-		return nil, result.Err
-	}
-	if len(result.Rows) != 1 {
-		return nil, fmt.Errorf("%w: %d rows", errSchema, len(result.Rows))
-	}
-	return result.Rows[0], nil
 }
 
 // readResults takes deliver's two arrays apart. Neither holds anything that

@@ -71,6 +71,10 @@ func (a *arguments) int4(n int) {
 	a.add(oidInt4, binaryFormat, binary.BigEndian.AppendUint32(nil, uint32(int32(n))))
 }
 
+func (a *arguments) int8(n int64) {
+	a.add(oidInt8, binaryFormat, binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
 func (a *arguments) bytea(b []byte) { a.add(oidBytea, binaryFormat, b) }
 
 func (a *arguments) text(s string) {
@@ -150,10 +154,6 @@ func (a *arguments) textArray(n int, at func(i int) (string, bool)) {
 		b = append(b, s...)
 	}
 	a.add(oidTextArray, binaryFormat, b)
-}
-
-func (a *arguments) int8(n int64) {
-	a.add(oidInt8, binaryFormat, binary.BigEndian.AppendUint64(nil, uint64(n)))
 }
 
 func (a *arguments) int8OrNull(n *int64) {

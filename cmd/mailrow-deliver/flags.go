@@ -41,6 +41,8 @@ Limits and settings:
   --timeout DURATION            give up with 75 after this (60s)
   --config FILE                 default /etc/mailrow/mailrow.toml, if there is one
   --database URL                without password; or DATABASE_URL, or PGHOST etc.
+  --socket PATH                 hand the mail to the mailrow lmtp that listens
+                                there; store it ourselves while none does
   --quiet                       no output, for Exim's return_output
   --version, --help
 
@@ -60,6 +62,7 @@ type flags struct {
 	extensionMailbox               bool
 	unknown, delimiter             string
 	maxSize, timeout, file, source string
+	socket                         string
 	recipients                     []string
 }
 
@@ -98,6 +101,7 @@ func parseFlags(args []string) (*flags, error) {
 	f.set.StringVar(&f.timeout, "timeout", "", "")
 	f.set.StringVar(&f.file, "config", "", "")
 	f.set.StringVar(&f.source, "database", "", "")
+	f.set.StringVar(&f.socket, "socket", "", "")
 	f.set.BoolVar(&f.quiet, "quiet", false, "")
 	f.set.BoolVar(&f.version, "version", false, "")
 	err := f.set.Parse(args)
@@ -130,6 +134,7 @@ func (f *flags) config(getenv func(string) string) (deliver.Config, error) {
 	if url := getenv("DATABASE_URL"); url != "" {
 		c.Database = url
 	}
+	override(&c.Socket, f.socket)
 	if f.source != "" {
 		c.Database = f.source
 		if err := refusePassword(f.source); err != nil {

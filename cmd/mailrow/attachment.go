@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -113,14 +114,21 @@ asks for them. After an error the files that were printed are whole.`,
 			if _, err := path.Match(s.name, ""); err != nil {
 				return misused(c, "--name %q is no pattern: close its brackets", s.name)
 			}
+			if s.dir == "" || s.output == "" && c.Flag("output").Changed {
+				return misused(c, "--dir and -o must not be empty")
+			}
 			if s.output != "" && c.Flag("dir").Changed {
 				return misused(c, "-o and --dir both say where to")
 			}
 			if s.output == "-" && isTerminal(p.out) {
 				return errors.New("an attachment is not for a terminal, which would obey its control characters: use -o FILE, or a pipe")
 			}
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
-				return p.saveAttachments(ctx, conn, s)
+			return p.within(c, s.Account, s.Mailbox, func(ctx context.Context, conn *pgx.Conn) error {
+				lost, err := s.narrow(ctx, conn)
+				if err != nil {
+					return err
+				}
+				return errors.Join(lost, p.saveAttachments(ctx, conn, s))
 			})
 		},
 	}
@@ -153,14 +161,9 @@ func (s *saving) wants(a archive.Attachment) bool {
 }
 
 // eachAttachment hands on the attachments that are to be saved.
-func eachAttachment(ctx context.Context, conn *pgx.Conn, s saving, use func(archive.Attachment) error) error {
-	lost := map[int64]bool{}
-	for _, id := range s.IDs {
-		lost[id] = true
-	}
-	err := archive.Pages(ctx, conn, s.Filter, func(mails []archive.Mail) error {
+func eachAttachment(ctx context.Context, conn *pgx.Conn, s saving, use func(archive.Attachment, *archive.Contents) error) error {
+	return archive.Pages(ctx, conn, s.Filter, func(mails []archive.Mail) error {
 		for _, m := range mails {
-			delete(lost, m.ID)
 			if m.Attachments == 0 {
 				continue
 			}
@@ -168,21 +171,19 @@ func eachAttachment(ctx context.Context, conn *pgx.Conn, s saving, use func(arch
 			if err != nil {
 				return err
 			}
+			list = slices.DeleteFunc(list, func(a archive.Attachment) bool { return !s.wants(a) })
+			contents, err := archive.OpenAttachments(ctx, conn, m, list)
+			if err != nil {
+				return err
+			}
 			for _, a := range list {
-				if !s.wants(a) {
-					continue
-				}
-				if err := use(a); err != nil {
+				if err := use(a, contents); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	})
-	for id := range lost {
-		err = errors.Join(err, missing(fmt.Errorf("find mail %d: %w", id, archive.ErrNotFound)))
-	}
-	return err
 }
 
 func (p *program) saveAttachments(ctx context.Context, conn *pgx.Conn, s saving) error {
@@ -190,38 +191,38 @@ func (p *program) saveAttachments(ctx context.Context, conn *pgx.Conn, s saving)
 		return p.saveOne(ctx, conn, s)
 	}
 	saved := 0
-	err := eachAttachment(ctx, conn, s, func(a archive.Attachment) error {
+	err := eachAttachment(ctx, conn, s, func(a archive.Attachment, contents *archive.Contents) error {
 		saved++
-		return p.saveNamed(ctx, conn, a, s)
+		return p.saveNamed(ctx, contents, a, s)
 	})
 	if err == nil && saved == 0 && s.IDs != nil {
 		err = errNoAttachment
 	}
-	return explainQuery(err)
+	return soFar(ctx, err, "the files that were printed are whole")
 }
 
 var errNoAttachment = errors.New("nothing saved: there is no such attachment: mailrow attachment list shows those of a mail")
 
 // saveNamed saves an attachment under its own name, and prints its path.
-func (p *program) saveNamed(ctx context.Context, conn *pgx.Conn, a archive.Attachment, s saving) error {
+func (p *program) saveNamed(ctx context.Context, contents *archive.Contents, a archive.Attachment, s saving) error {
 	if err := os.MkdirAll(s.dir, 0o777); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
 	name := filepath.Join(s.dir, a.Filename)
-	name, err := p.saveAs(ctx, conn, a, name, s.overwrite)
+	name, err := p.saveAs(ctx, contents, a, name, s.overwrite)
 	if err != nil {
 		return err
 	}
 	return p.write(printable(name) + "\n")
 }
 
-func (p *program) saveAs(ctx context.Context, conn *pgx.Conn, a archive.Attachment, name string, overwrite bool) (string, error) {
+func (p *program) saveAs(ctx context.Context, contents *archive.Contents, a archive.Attachment, name string, overwrite bool) (string, error) {
 	file, err := newfile.Create(filepath.Dir(name))
 	if err != nil {
 		return "", fmt.Errorf("save %s: %w", name, err)
 	}
 	defer file.Discard()
-	if err := archive.WriteAttachment(ctx, conn, a.MailID, a.Section, file); err != nil {
+	if err := contents.Write(ctx, a, file); err != nil {
 		return "", fmt.Errorf("save %s: %w", name, fileError(err))
 	}
 	if overwrite {
@@ -238,7 +239,9 @@ func (p *program) saveAs(ctx context.Context, conn *pgx.Conn, a archive.Attachme
 // saveOne saves the only attachment there is to be.
 func (p *program) saveOne(ctx context.Context, conn *pgx.Conn, s saving) error {
 	var list []archive.Attachment
-	err := eachAttachment(ctx, conn, s, func(a archive.Attachment) error {
+	var contents *archive.Contents
+	err := eachAttachment(ctx, conn, s, func(a archive.Attachment, of *archive.Contents) error {
+		contents = of
 		if list = append(list, a); len(list) > 1 {
 			return errors.New("nothing saved: -o is for one attachment, and there are several: choose one with --section or --name")
 		}
@@ -246,16 +249,16 @@ func (p *program) saveOne(ctx context.Context, conn *pgx.Conn, s saving) error {
 	})
 	switch {
 	case err != nil:
-		return explainQuery(err)
+		return err
 	case len(list) == 0:
 		return errNoAttachment
 	case s.output == "-":
-		return archive.WriteAttachment(ctx, conn, list[0].MailID, list[0].Section, p.out)
+		return contents.Write(ctx, list[0], p.out)
 	}
 	if _, err := os.Lstat(s.output); err == nil && !s.overwrite {
 		return fmt.Errorf("save %s: %w: name another, or use --overwrite", s.output, os.ErrExist)
 	}
-	name, err := p.saveAs(ctx, conn, list[0], s.output, s.overwrite)
+	name, err := p.saveAs(ctx, contents, list[0], s.output, s.overwrite)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"mailrow/deliver"
 	"mailrow/store"
 	"mailrow/store/schema"
+	"mailrow/store/search"
 )
 
 const connectTimeout = 10 * time.Second
@@ -118,15 +119,25 @@ func (p *program) with(c *cobra.Command, use func(context.Context, *pgx.Conn) er
 		return err
 	}
 	defer p.close(conn)
-	return use(c.Context(), conn)
+	err = use(c.Context(), conn)
+	var query *search.QueryError
+	if errors.As(search.Explain(err), &query) {
+		return misused(c, "%s: %s", query.Problem, clause(query.Remedy))
+	}
+	return err
 }
 
-// close says goodbye; whatever was done is done.
+// close says goodbye; whatever was done is done. After an interruption it
+// waits a moment until the server has heard that it should stop as well.
 func (p *program) close(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := conn.Close(ctx); err != nil {
 		log := p.log()
 		log.Warn().Err(err).Msg("close connection")
+	}
+	select {
+	case <-conn.PgConn().CleanupDone():
+	case <-ctx.Done():
 	}
 }

@@ -35,8 +35,8 @@ first, and --dry-run only shows it.`,
 			if s.Empty() {
 				return misused(c, "delete needs an ID, or a selection such as --query")
 			}
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
-				return explainQuery(p.delete(ctx, conn, s, yes, dry))
+			return p.within(c, s.Account, s.Mailbox, func(ctx context.Context, conn *pgx.Conn) error {
+				return p.delete(ctx, conn, s, yes, dry)
 			})
 		},
 	}
@@ -50,11 +50,10 @@ first, and --dry-run only shows it.`,
 const deleteBatch = 500
 
 func (p *program) delete(ctx context.Context, conn *pgx.Conn, s selection, yes, dry bool) error {
-	ids, err := archive.IDs(ctx, conn, s.Filter)
+	ids, lost, err := found(ctx, conn, s.Filter)
 	if err != nil {
 		return err
 	}
-	lost := notIn(s.IDs, ids)
 	if len(ids) == 0 {
 		if lost == nil && !dry {
 			lost = p.write("deleted 0 mails\n")
@@ -78,7 +77,8 @@ func (p *program) delete(ctx context.Context, conn *pgx.Conn, s selection, yes, 
 	for len(ids) > 0 {
 		n, err := archive.DeleteAll(ctx, conn, ids[:min(len(ids), deleteBatch)])
 		if err != nil {
-			return fmt.Errorf("%w: %d are deleted", err, deleted)
+			err = fmt.Errorf("%w: %d are deleted", err, deleted)
+			return errors.Join(lost, soFar(ctx, err, "%d mails are deleted: start again to go on", deleted))
 		}
 		deleted += n
 		ids = ids[min(len(ids), deleteBatch):]
@@ -86,24 +86,13 @@ func (p *program) delete(ctx context.Context, conn *pgx.Conn, s selection, yes, 
 	return p.write(fmt.Sprintf("deleted %d mails\n", deleted))
 }
 
-// notIn is an error for each wanted id that was not found.
-func notIn(wanted, found []int64) (err error) {
-	there := map[int64]bool{}
-	for _, id := range found {
-		there[id] = true
-	}
-	for _, id := range wanted {
-		if !there[id] {
-			err = errors.Join(err, missing(fmt.Errorf("find mail %d: %w", id, archive.ErrNotFound)))
-		}
-	}
-	return err
-}
-
 func (p *program) deleteEach(ctx context.Context, conn *pgx.Conn, ids []int64) error {
 	var failed error
 	for _, id := range ids {
 		if err := archive.Delete(ctx, conn, id); err != nil {
+			if ctx.Err() != nil {
+				return errors.Join(failed, soFar(ctx, err, "what is deleted was printed: start again with the others"))
+			}
 			failed = errors.Join(failed, missing(err))
 			continue
 		}
@@ -133,13 +122,33 @@ func (p *program) agreed(ctx context.Context, conn *pgx.Conn, ids []int64) (bool
 		return false, errors.New("nothing deleted: there is no terminal to ask on: use --yes")
 	}
 	fmt.Fprintf(p.err, "Delete for good? [y/N] ")
-	answer, err := bufio.NewReader(p.in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, fmt.Errorf("read answer: %w", err)
-	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
+	answer, err := p.answer(ctx)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return false, soFar(ctx, fmt.Errorf("read answer: %w", err), "nothing deleted")
+	case answer == "y" || answer == "yes":
 		return true, nil
 	}
 	return false, errors.New("nothing deleted")
+}
+
+// answer is a line that was typed, in lower case. A read knows nothing of
+// signals, so the line may still be awaited when this is over.
+func (p *program) answer(ctx context.Context) (string, error) {
+	type typed struct {
+		line string
+		err  error
+	}
+	read := make(chan typed, 1)
+	go func() {
+		line, err := bufio.NewReader(p.in).ReadString('\n')
+		read <- typed{strings.ToLower(strings.TrimSpace(line)), err}
+	}()
+	select {
+	case t := <-read:
+		return t.line, t.err
+	case <-ctx.Done():
+		fmt.Fprintln(p.err)
+		return "", ctx.Err()
+	}
 }

@@ -43,18 +43,24 @@ named on standard error, the others are exported, and the exit status is 1.`,
 			switch {
 			case format != "mbox" && format != "maildir" && format != "eml":
 				return misused(c, "--format is one of mbox, maildir, eml")
+			case path == "":
+				return misused(c, "PATH is empty")
 			case path == "-" && format != "mbox":
 				return misused(c, "--format %s needs a folder: only an mbox can go to standard output", format)
 			case path == "-" && isTerminal(p.out):
 				return errors.New("mail is not for a terminal, which would obey its control characters: name a file, or use a pipe")
 			}
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
+			return p.within(c, s.Account, s.Mailbox, func(ctx context.Context, conn *pgx.Conn) error {
+				lost, err := s.narrow(ctx, conn)
+				if err != nil {
+					return err
+				}
 				target, err := p.target(format, path, overwrite)
 				if err != nil {
 					return err
 				}
 				defer target.Discard()
-				return p.export(ctx, conn, s, target, path)
+				return errors.Join(lost, p.export(ctx, conn, s, target, path))
 			})
 		},
 	}
@@ -91,10 +97,10 @@ func (p *program) export(ctx context.Context, conn *pgx.Conn, s selection, targe
 	if err == nil {
 		err = target.Close()
 	}
-	if err != nil {
-		return explainQuery(fileError(err))
-	}
 	line.end()
+	if err != nil {
+		return soFar(ctx, fileError(err), "%s", target.Unfinished(count))
+	}
 	if count.Damaged > 0 {
 		return fmt.Errorf("%d of %d mails could not be exported: mailrow verify says more",
 			count.Damaged, count.Damaged+count.Mails+count.Skipped)

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailrow/store/access"
+	"mailrow/store/archive"
 )
 
 func (p *program) grantCommand() *cobra.Command {
@@ -30,7 +33,7 @@ members. The role must exist; mailrow makes none.`,
 			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
 				account := accountOf(args)
 				if err := access.Allow(ctx, conn, args[0], account); err != nil {
-					return absent(err, args[0], account)
+					return absent(ctx, conn, err, args[0], account)
 				}
 				return p.write(fmt.Sprintf("%s may read %s\n", printable(args[0]), accountText(account)))
 			})
@@ -56,7 +59,7 @@ accounts beside it. Sessions that are open see the change at their next query.`,
 				account := accountOf(args)
 				found, err := access.Withdraw(ctx, conn, args[0], account)
 				if err != nil {
-					return absent(err, args[0], account)
+					return absent(ctx, conn, err, args[0], account)
 				}
 				if !found {
 					return fmt.Errorf("%s was not granted %s: mailrow grant list shows what was", args[0], accountText(account))
@@ -72,6 +75,9 @@ accounts beside it. Sessions that are open see the change at their next query.`,
 // roleAndAccount wants ROLE ACCOUNT, or ROLE with --all.
 func roleAndAccount(all *bool) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
+		if slices.Contains(args, "") {
+			return errors.New("an empty name")
+		}
 		if *all {
 			return cobra.ExactArgs(1)(c, args)
 		}
@@ -93,13 +99,12 @@ func accountText(account *string) string {
 	return printable(*account)
 }
 
-func absent(err error, role string, account *string) error {
+func absent(ctx context.Context, conn *pgx.Conn, err error, role string, account *string) error {
 	switch {
 	case errors.Is(err, access.ErrNoRole):
 		return fmt.Errorf("%w as %s: make it with: create role %s login", err, role, pgx.Identifier{role}.Sanitize())
 	case errors.Is(err, access.ErrNoAccount):
-		return fmt.Errorf("%w as %s: accounts are made by their first mail, and "+
-			"select name from mailrow.accounts lists them", err, accountText(account))
+		return missing(cmp.Or(archive.FindPlace(ctx, conn, text(account), ""), err))
 	}
 	return err
 }

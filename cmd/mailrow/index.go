@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	"mailrow/store/archive"
 	"mailrow/store/search"
 )
 
@@ -40,14 +42,17 @@ func (p *program) index(ctx context.Context, conn *pgx.Conn) error {
 	done, err := search.Index(ctx, conn, bar.at)
 	bar.end()
 	if err != nil {
-		return err
+		return soFar(ctx, err, "%d mails were indexed: start again to go on", done)
 	}
 	return p.write(fmt.Sprintf("indexed %d\n", done))
 }
 
-func (p *program) watch(c *cobra.Command) error {
+func (p *program) watch(c *cobra.Command) error { return p.indexAlong(c.Context(), c) }
+
+// indexAlong indexes what comes until ctx ends.
+func (p *program) indexAlong(ctx context.Context, c *cobra.Command) error {
 	log := p.log()
-	return search.Watch(c.Context(),
+	return search.Watch(ctx,
 		func(context.Context) (*pgx.Conn, error) { return p.open(c) },
 		func(done int64) { log.Info().Int64("mails", done).Msg("indexed") },
 		func(err error) {
@@ -70,10 +75,9 @@ psql lists them. All mail of the account is indexed anew, in one transaction.`,
 				account, language := args[0], args[1]
 				switch err := search.SetLanguage(ctx, conn, account, language); {
 				case errors.Is(err, search.ErrNoAccount):
-					return fmt.Errorf("%w %s: accounts are made by their first mail, and "+
-						"select name from mailrow.accounts lists them", err, account)
+					return missing(cmp.Or(archive.FindPlace(ctx, conn, account, ""), fmt.Errorf("%w %q", err, account)))
 				case errors.Is(err, search.ErrNoLanguage):
-					return fmt.Errorf("%w %s: select cfgname from pg_ts_config lists them", err, language)
+					return fmt.Errorf("%w %q: select cfgname from pg_ts_config lists them", err, language)
 				case err != nil:
 					return err
 				}

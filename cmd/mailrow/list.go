@@ -36,7 +36,7 @@ time, account, mailbox, sender, size and subject between tabs.`,
 					return misused(c, "--since %w", err)
 				}
 			}
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
+			return p.within(c, filter.Account, filter.Mailbox, func(ctx context.Context, conn *pgx.Conn) error {
 				return p.list(ctx, conn, filter, asJSON)
 			})
 		},
@@ -44,7 +44,7 @@ time, account, mailbox, sender, size and subject between tabs.`,
 	flags := c.Flags()
 	flags.StringVar(&filter.Account, "account", "", "only this `account`")
 	flags.StringVar(&filter.Mailbox, "mailbox", "", "only this `mailbox`")
-	flags.StringVar(&since, "since", "", "only what came since then: 90m, 24h, 7d, 2026-01-31 or \"2026-01-31 15:04\"")
+	flags.StringVar(&since, "since", "", "only what came since then: 90m, 24h, 7d, 3w, today, 2026-01-31 or \"2026-01-31 15:04\"")
 	flags.IntVar(&filter.Limit, "limit", 50, "at most so `many`; 0 for all")
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object a line")
 	return c
@@ -128,20 +128,32 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
+// maxAge in days is older than all mail, and not before the first day that
+// PostgreSQL knows.
+const maxAge = 1_000_000
+
 // parseSince reads a duration before now, or a date in the local zone.
 func parseSince(s string, now time.Time) (time.Time, error) {
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		if n, err := strconv.Atoi(days); err == nil && n >= 0 {
-			return now.AddDate(0, 0, -n), nil
+	midnight := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
+	switch s {
+	case "today":
+		return midnight, nil
+	case "yesterday":
+		return midnight.AddDate(0, 0, -1), nil
+	}
+	for unit, length := range map[string]int{"d": 1, "w": 7} {
+		count, ok := strings.CutSuffix(s, unit)
+		if n, err := strconv.Atoi(count); ok && err == nil && n >= 0 && n <= maxAge/length {
+			return now.AddDate(0, 0, -n*length), nil
 		}
 	}
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
-	for _, layout := range []string{"2006-01-02", "2006-01-02 15:04", "2006-01-02 15:04:05", time.RFC3339} {
+	for _, layout := range []string{"2006-01-02", "2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01", time.RFC3339} {
 		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is neither a duration such as 24h or 7d nor a date such as 2026-01-31", s)
+	return time.Time{}, fmt.Errorf("%q is neither so long ago as 24h, 7d or 3w nor a date such as 2026-01-31, today or yesterday", s)
 }

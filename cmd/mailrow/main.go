@@ -4,25 +4,21 @@
 //
 // Standard output has what was asked for, and nothing else. An error is one
 // line on standard error: what, where, remedy. The exit status is 0, 1 when
-// something failed, 2 when the command was not understood.
+// something failed, 2 when the command was not understood, and when a signal
+// ended it 128 and the number of that, as of any program that one ends.
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"strings"
-	"syscall"
-
-	"mailrow/cmd/mailrow/remedy"
 )
 
 const (
 	exitFailed = 1
 	exitUsage  = 2
+	exitSignal = 128 // and its number
 )
 
 func main() {
@@ -30,7 +26,7 @@ func main() {
 }
 
 func run(args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	p := &program{getenv: getenv, in: stdin, out: stdout, err: stderr}
 	root := p.command()
@@ -39,11 +35,10 @@ func run(args []string, getenv func(string) string, stdin io.Reader, stdout, std
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	if err == nil || errors.Is(err, errReported) {
-		return exitOf(err)
+	if err != nil && !errors.Is(err, errReported) {
+		fmt.Fprintln(stderr, "mailrow: "+line(interrupted(ctx, err)))
 	}
-	fmt.Fprintln(stderr, "mailrow: "+line(err))
-	return exitOf(err)
+	return exitOf(interrupted(ctx, err))
 }
 
 // errReported is a failure that the output shows already.
@@ -63,20 +58,14 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func exitOf(err error) int {
 	var usage *usageError
+	var stop *interruption
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &stop):
+		return exitSignal + int(stop.signal)
 	}
 	return exitFailed
-}
-
-// line is an error in one line, with its remedy. Servers say some errors in several.
-func line(err error) string {
-	text := err.Error()
-	if what := remedy.For(err); what != "" {
-		text += ": " + what
-	}
-	return printable(strings.Join(strings.Fields(text), " "))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -28,7 +29,10 @@ each mail; users query views such as mailrow.mail and mailrow.attachments with
 SQL. This program prepares, shows, searches, keeps and examines all that.
 
 The database is, in this order: --database, DATABASE_URL, "database" in the
-configuration file, and what PGHOST, PGUSER and their like say.`,
+configuration file, and what PGHOST, PGUSER and their like say.
+
+The exit status is 0, or 1 when something failed or is not there, 2 when the
+command was not understood, and 130 or 143 when SIGINT or SIGTERM ended it.`,
 		Example: `  createdb -T template0 -E UTF8 mailrow && mailrow --database postgres:///mailrow migrate
   mailrow setup postgres
   mailrow setup postfix --domain example.org
@@ -47,7 +51,7 @@ configuration file, and what PGHOST, PGUSER and their like say.`,
 		p.routeCommand(), p.grantCommand(), p.revokeCommand(), p.importCommand(),
 		p.listCommand(), p.showCommand(), p.rawCommand(), p.deleteCommand(), p.reparseCommand(),
 		p.searchCommand(), p.indexCommand(), p.setLanguageCommand(),
-		p.waitCommand(), p.queueCommand(),
+		p.waitCommand(), p.queueCommand(), p.lmtpCommand(), p.sourceCommand(), p.pollCommand(),
 		p.threadCommand(), p.attachmentCommand(), p.exportCommand(), p.verifyCommand(), p.retentionCommand(),
 		p.versionCommand(),
 	)
@@ -58,6 +62,10 @@ configuration file, and what PGHOST, PGUSER and their like say.`,
 // finish makes usage errors of what cobra refuses, for all commands below.
 func finish(c *cobra.Command) {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		// The cause is for who programs: strconv.ParseInt: parsing "x": invalid syntax.
+		if cause := errors.Unwrap(err); cause != nil {
+			err = errors.New(strings.TrimSuffix(err.Error(), ": "+cause.Error()))
+		}
 		return &usageError{c.CommandPath(), err}
 	})
 	validate, group := c.Args, c.Args == nil && c.HasSubCommands()

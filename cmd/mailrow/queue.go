@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -11,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailrow/cmd/mailrow/worker"
+	"mailrow/internal/nearest"
 	"mailrow/store/queue"
 )
 
@@ -100,6 +104,9 @@ func (p *program) queueDeadCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
 				list, err := queue.DeadLetters(ctx, conn, strings.Join(args, ""))
+				if err == nil && len(list) == 0 && len(args) > 0 {
+					err = findConsumer(ctx, conn, args[0])
+				}
 				if err != nil {
 					return err
 				}
@@ -134,18 +141,57 @@ func (p *program) queueReviveCommand() *cobra.Command {
 				ids = append(ids, 0)
 			}
 			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
-				revived := 0
-				for _, id := range ids {
-					n, err := queue.Revive(ctx, conn, args[0], id)
-					if err != nil {
-						return err
-					}
-					revived += n
-				}
-				return p.write(fmt.Sprintf("revived %d\n", revived))
+				return p.revive(ctx, conn, args[0], ids)
 			})
 		},
 	}
+}
+
+// revive hands dead letters out again; 0 stands for all of the consumer's.
+func (p *program) revive(ctx context.Context, conn *pgx.Conn, consumer string, ids []int64) error {
+	revived := 0
+	var lost []string
+	for _, id := range ids {
+		n, err := queue.Revive(ctx, conn, consumer, id)
+		if err != nil {
+			return err
+		}
+		revived += n
+		if n == 0 && id != 0 {
+			lost = append(lost, strconv.FormatInt(id, 10))
+		}
+	}
+	if revived == 0 {
+		if err := findConsumer(ctx, conn, consumer); err != nil {
+			return err
+		}
+	}
+	if err := p.write(fmt.Sprintf("revived %d\n", revived)); err != nil || lost == nil {
+		return err
+	}
+	return fmt.Errorf("mail %s is no dead letter of %s: mailrow queue dead lists them", strings.Join(lost, ", "), consumer)
+}
+
+// findConsumer is an error where there is no such consumer.
+func findConsumer(ctx context.Context, conn *pgx.Conn, name string) error {
+	list, err := queue.Consumers(ctx, conn)
+	if err != nil {
+		return err
+	}
+	names := func(yield func(string) bool) {
+		for _, s := range list {
+			if !yield(s.Consumer) {
+				return
+			}
+		}
+	}
+	for found := range names {
+		if found == name {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w %q, or none that this role may use: %s", queue.ErrNoConsumer, name,
+		cmp.Or(alternatives(nearest.Names(name, names)), "mailrow queue list shows them"))
 }
 
 func (p *program) queueDropCommand() *cobra.Command {
@@ -157,7 +203,11 @@ func (p *program) queueDropCommand() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
-				if err := queue.Drop(ctx, conn, args[0]); err != nil {
+				err := queue.Drop(ctx, conn, args[0])
+				if errors.Is(err, queue.ErrNoConsumer) {
+					err = findConsumer(ctx, conn, args[0])
+				}
+				if err != nil {
 					return err
 				}
 				return p.write(fmt.Sprintf("dropped %s\n", printable(args[0])))
@@ -189,6 +239,8 @@ SIGTERM and SIGINT: the mail in hand is finished, then this program ends.`,
 			switch {
 			case c.ArgsLenAtDash() != 1:
 				return misused(c, "write -- between the consumer and the command")
+			case args[0] == "":
+				return misused(c, "the name of the consumer is empty")
 			case w.Batch < 1 || w.Batch > 10000:
 				return misused(c, "--batch %d: it is 1 to 10000", w.Batch)
 			case w.Lease < time.Second:

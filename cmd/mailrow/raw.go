@@ -15,7 +15,8 @@ func (p *program) rawCommand() *cobra.Command {
 		Use:   "raw ID",
 		Short: "Write a mail, byte for byte as it was received",
 		Long: `Writes the exact bytes to standard output. It refuses a terminal, which would
-obey what is in them. After an error the output is not the whole mail.`,
+obey what is in them. After an error the output is not the mail: its end is
+missing, or its SHA-256 is not that of what was received.`,
 		Example: `  mailrow raw 42 > 42.eml
   mailrow raw 42 | less`,
 		Args: cobra.ExactArgs(1),

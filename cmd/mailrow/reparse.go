@@ -23,11 +23,11 @@ header, parts, text and addresses are written anew, its bytes never change. Each
 message is a transaction of its own, so it can be stopped and goes on where it
 was. Run it after an upgrade whose notes say so, then mailrow index.
 
-It prints how many messages changed, and by which columns.`,
+It prints how many messages changed, and by which columns, parts or addresses.`,
 		Example: `  mailrow reparse
   mailrow reparse --account bob@example.org --all`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
+			return p.within(c, which.Account, "", func(ctx context.Context, conn *pgx.Conn) error {
 				return p.reparse(ctx, conn, which)
 			})
 		},
@@ -48,6 +48,11 @@ func (p *program) reparse(ctx context.Context, conn *pgx.Conn, which archive.Rep
 		bar.at(sum.Messages + int64(len(sum.Failed)))
 	})
 	bar.end()
+	if which.All {
+		err = soFar(ctx, err, "what was read again stays so; --all begins anew")
+	} else {
+		err = soFar(ctx, err, "start again to go on")
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d messages read again, %d changed\n", sum.Messages, sum.Changed)
 	for _, column := range slices.Sorted(maps.Keys(sum.Columns)) {

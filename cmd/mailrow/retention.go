@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	"mailrow/store/archive"
 	"mailrow/store/retention"
 )
 
@@ -47,7 +48,8 @@ func (p *program) retentionAddCommand() *cobra.Command {
 		Use:   "add AGE",
 		Short: "Add a rule",
 		Long: `Adds a rule and prints its number. AGE is an interval as PostgreSQL reads it, such
-as "90 days", "6 months" or "10 years", and never for mail that stays.`,
+as "90 days", "6 months" or "10 years", and never for mail that stays. Account and
+mailbox need not be there yet: it says so then.`,
 		Example: `  mailrow retention add "30 days" --mailbox Junk
   mailrow retention add "1 year" --only-bulk --note "newsletters"
   mailrow retention add never --account ann@example.com --mailbox Contracts`,
@@ -87,10 +89,14 @@ func (p *program) addRule(ctx context.Context, conn *pgx.Conn, c *cobra.Command,
 	switch {
 	case errors.Is(err, retention.ErrExists):
 		return fmt.Errorf("%w: mailrow retention list shows it, mailrow retention remove takes it away", err)
-	case errors.Is(err, retention.ErrInterval), errors.Is(err, retention.ErrTooYoung):
+	case errors.Is(err, retention.ErrInterval), errors.Is(err, retention.ErrTooYoung), errors.Is(err, retention.ErrTooOld):
 		return misused(c, "%w", err)
 	case err != nil:
 		return err
+	}
+	// A rule may be there before the first mail, but it may be a mistake as well.
+	if err := archive.FindPlace(ctx, conn, text(r.Account), text(r.Mailbox)); err != nil {
+		fmt.Fprintf(p.err, "mailrow: the rule is for later: %s\n", line(missing(err)))
 	}
 	return p.write(fmt.Sprintf("%d\n", id))
 }

@@ -83,5 +83,5 @@ func (p *program) applyRules(ctx context.Context, conn *pgx.Conn, batch int) err
 	if wrote := p.write(b.String()); wrote != nil {
 		return wrote
 	}
-	return err
+	return soFar(ctx, err, "start again to go on")
 }

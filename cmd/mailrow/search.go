@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -53,13 +52,8 @@ id, time, account, mailbox, sender, subject and excerpt between tabs.`,
 			if options.Limit < 0 {
 				return misused(c, "--limit %d: it is a number of mails, 0 for all", options.Limit)
 			}
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
-				err := p.search(ctx, conn, strings.Join(args, " "), options, asJSON)
-				var query *search.QueryError
-				if errors.As(err, &query) {
-					return &usageError{c.CommandPath(), query}
-				}
-				return err
+			return p.within(c, options.Account, "", func(ctx context.Context, conn *pgx.Conn) error {
+				return p.search(ctx, conn, strings.Join(args, " "), options, asJSON)
 			})
 		},
 	}

@@ -1,12 +1,11 @@
 package main
 
 import (
-	"errors"
-	"fmt"
+	"context"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"mailrow/store/archive"
@@ -22,7 +21,7 @@ func (s *selection) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&s.Account, "account", "", "only this `account`")
 	flags.StringVar(&s.Mailbox, "mailbox", "", "only this `mailbox`")
-	flags.StringVar(&s.since, "since", "", "only what came since then: 90m, 24h, 7d, 2026-01-31 or \"2026-01-31 15:04\"")
+	flags.StringVar(&s.since, "since", "", "only what came since then: 90m, 24h, 7d, 3w, today, 2026-01-31 or \"2026-01-31 15:04\"")
 	flags.StringVar(&s.before, "before", "", "only what came before then")
 	flags.StringVar(&s.Query, "query", "", "only what mailrow search finds with these `words`")
 }
@@ -54,11 +53,16 @@ func (s *selection) read(c *cobra.Command, ids []string) error {
 	return nil
 }
 
-// explainQuery adds what the search says of a query that it cannot read.
-func explainQuery(err error) error {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Hint != "" {
-		return fmt.Errorf("%w: %s", err, pg.Hint)
+// narrow leaves the mail that there is of the ids that were given; lost names
+// the others. It is an error if there is none.
+func (s *selection) narrow(ctx context.Context, conn *pgx.Conn) (lost, err error) {
+	if s.IDs == nil {
+		return nil, nil
 	}
-	return err
+	ids, lost, err := found(ctx, conn, s.Filter)
+	if err == nil && len(ids) == 0 {
+		err = lost
+	}
+	s.Filter = archive.Filter{IDs: ids}
+	return lost, err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailrow/exim"
+	"mailrow/internal/systemd"
 	"mailrow/postfix"
 	"mailrow/store/access"
 )
@@ -17,13 +18,13 @@ import (
 func (p *program) setupCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "setup",
-		Short: "Print configuration for Postfix, Exim or PostgreSQL",
+		Short: "Print configuration for Postfix, Exim, PostgreSQL or systemd",
 		Long: `Prints what to put into which file, with the reason of whatever is unusual. It
 changes nothing. With --file it prints only that file's part, ready to append.`,
 		Example: `  mailrow setup postgres
   mailrow setup postfix --domain example.org --file master.cf >> /etc/postfix/master.cf`,
 	}
-	c.AddCommand(p.setupPostfixCommand(), p.setupEximCommand(), p.setupPostgresCommand())
+	c.AddCommand(p.setupPostfixCommand(), p.setupEximCommand(), p.setupPostgresCommand(), p.setupSystemdCommand())
 	return c
 }
 
@@ -36,16 +37,17 @@ type fragments struct {
 
 // mta are the flags of both mail servers.
 type mta struct {
-	deliver, user, way, file string
-	domains                  []string
+	deliver, socket, user, way, file string
+	domains                          []string
 }
 
 func (m *mta) flags(c *cobra.Command, ways []string) {
 	flags := c.Flags()
 	flags.StringVar(&m.deliver, "deliver", "", "`path` of mailrow-deliver (default: beside this program)")
+	flags.StringVar(&m.socket, "socket", "/run/mailrow/lmtp", "`path` of the socket of mailrow lmtp, for --as lmtp")
 	flags.StringVar(&m.user, "user", "mailrow", "Unix `user` that runs mailrow-deliver")
 	flags.StringSliceVar(&m.domains, "domain", []string{"example.org"}, "`domain` whose mail goes to mailrow; several with commas")
-	flags.StringVar(&m.way, "as", ways[0], "how the mail server runs it: "+strings.Join(ways, ", "))
+	flags.StringVar(&m.way, "as", ways[0], "how the mail server hands mail over: "+strings.Join(ways, ", "))
 	flags.StringVar(&m.file, "file", "", "print only what goes into this `file`")
 }
 
@@ -58,7 +60,11 @@ func (p *program) setupPostfixCommand() *cobra.Command {
 
   --as transport         a service of pipe(8), for whole domains (recommended)
   --as mailbox_command   by local(8), for every Unix user
-  --as alias             by local(8), for one address`,
+  --as alias             by local(8), for one address
+
+or hand mail to the daemon mailrow lmtp:
+
+  --as lmtp              for volume`,
 		Example: `  mailrow setup postfix --domain example.org,example.net
   mailrow setup postfix --as mailbox_command`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -66,7 +72,7 @@ func (p *program) setupPostfixCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s := postfix.Setup{Deliver: deliver, Config: config, User: m.user, Domains: m.domains}
+			s := postfix.Setup{Deliver: deliver, Config: config, Socket: m.socket, User: m.user, Domains: m.domains}
 			return p.printFragments(c, fragments{postfix.Ways(), postfix.Files, s.Fragment}, m.way, m.file)
 		},
 	}
@@ -82,7 +88,11 @@ func (p *program) setupEximCommand() *cobra.Command {
 		Long: `Prints what makes Exim run mailrow-deliver, by section of its configuration:
 
   --as pipe    one run per recipient, each with a status of its own (recommended)
-  --as bsmtp   one run for many recipients`,
+  --as bsmtp   one run for many recipients
+
+or hand mail to the daemon mailrow lmtp:
+
+  --as lmtp    for volume`,
 		Example: `  mailrow setup exim --domain example.org
   mailrow setup exim --as bsmtp --file transports`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -90,7 +100,7 @@ func (p *program) setupEximCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s := exim.Setup{Deliver: deliver, Config: config, User: m.user, Domains: m.domains}
+			s := exim.Setup{Deliver: deliver, Config: config, Socket: m.socket, User: m.user, Domains: m.domains}
 			return p.printFragments(c, fragments{exim.Ways(), exim.Files, s.Fragment}, m.way, m.file)
 		},
 	}
@@ -128,6 +138,43 @@ mailrow-deliver do so. Run mailrow migrate first.`,
 	flags.StringVar(&s.Operator, "operator", "root", "Unix `user` who may connect as it")
 	flags.StringVar(&s.SocketDir, "socket", "/var/run/postgresql", "`folder` of the server's Unix socket")
 	flags.StringVar(&file, "file", "", "print only what goes into this `file`")
+	return c
+}
+
+func (p *program) setupSystemdCommand() *cobra.Command {
+	var s systemd.Setup
+	var file string
+	c := &cobra.Command{
+		Use:   "systemd",
+		Short: "Print units for the programs that go on running",
+		Long: `Prints a socket and a service for mailrow lmtp, and a service that indexes new
+mail for the search.`,
+		Example: `  mailrow setup systemd --group postfix
+  mailrow setup systemd --file mailrow-lmtp.socket > /etc/systemd/system/mailrow-lmtp.socket`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			self, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find mailrow: %w", err)
+			}
+			s.Program = self
+			if p.config != "" {
+				if s.Config, err = filepath.Abs(p.config); err != nil {
+					return fmt.Errorf("find configuration file: %w", err)
+				}
+			}
+			only := fragments{
+				ways:  []string{""},
+				files: func(string) []string { return systemd.Files() },
+				text:  func(_, file string) (string, error) { return s.Fragment(file) },
+			}
+			return p.printFragments(c, only, "", file)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&s.Socket, "socket", "/run/mailrow/lmtp", "`path` of the LMTP socket")
+	flags.StringVar(&s.User, "user", "mailrow", "Unix `user` that mailrow lmtp runs as")
+	flags.StringVar(&s.Group, "group", "postfix", "Unix `group` of the mail server, which may write to the socket")
+	flags.StringVar(&file, "file", "", "print only this `file`")
 	return c
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -29,7 +28,8 @@ func (p *program) showCommand() *cobra.Command {
 		Long: `Shows one row of view mailrow.mail as a person reads it. ID is what mailrow list
 shows. Control characters in a mail are written as \x1b and the like, so that
 no mail can play with the terminal; only --text, --reply, --html and --raw, where
-they go elsewhere than to a terminal, are as they are.`,
+they go elsewhere than to a terminal, are as they are. A mail whose bytes are no
+longer those that were received is shown as far as it can be, and then an error.`,
 		Example: `  mailrow show 42
   mailrow show 42 --html > 42.html
   mailrow show 42 --json | jq -r '.header[] | select(.name == "received") | .value'`,
@@ -47,7 +47,11 @@ they go elsewhere than to a terminal, are as they are.`,
 				return p.raw(c, id)
 			}
 			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
-				return p.show(ctx, conn, id, what)
+				if err := p.show(ctx, conn, id, what); err != nil {
+					return err
+				}
+				// What there is was shown: better than nothing for who has lost the rest.
+				return missing(archive.CheckRaw(ctx, conn, id))
 			})
 		},
 	}
@@ -203,14 +207,6 @@ func readable(s string) string {
 		}
 	}
 	return b.String()
-}
-
-// missing adds the remedy to ErrNotFound.
-func missing(err error) error {
-	if errors.Is(err, archive.ErrNotFound) {
-		return fmt.Errorf("%w, or none that this role may see: mailrow list shows what there is", err)
-	}
-	return err
 }
 
 // envelope is what is known of an arrival, in rows of name and text.

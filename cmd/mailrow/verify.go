@@ -24,12 +24,13 @@ where nobody looks at it. The exit status is 1 then. It only reads, and what is
 delivered or deleted meanwhile disturbs it as little as it disturbs that.
 
 Kinds that begin with stray are leftovers: rows that belong to nothing any more.
-Nothing is missing then, and --repair removes them.`,
+Nothing is missing then, and --repair removes them. It also reads mail again
+whose parts, addresses or thread are not what its columns say.`,
 		Example: `  mailrow verify
   mailrow verify --quick --account ann@example.com
   mailrow verify --repair`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
+			return p.within(c, o.Account, "", func(ctx context.Context, conn *pgx.Conn) error {
 				return p.verify(ctx, conn, o, asJSON)
 			})
 		},
@@ -37,7 +38,7 @@ Nothing is missing then, and --repair removes them.`,
 	flags := c.Flags()
 	flags.StringVar(&o.Account, "account", "", "only this `account`")
 	flags.BoolVar(&o.Quick, "quick", false, "only sizes and what belongs together, without reading the mails")
-	flags.BoolVar(&o.Repair, "repair", false, "remove leftovers")
+	flags.BoolVar(&o.Repair, "repair", false, "remove leftovers, and make rows anew that the mail itself gives")
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object a line")
 	return c
 }
@@ -56,7 +57,8 @@ func (p *program) verify(ctx context.Context, conn *pgx.Conn, o verify.Options, 
 		line.at(n.Messages)
 	})
 	if err != nil {
-		return err
+		line.end()
+		return soFar(ctx, err, "%d messages were checked, with %d findings", count.Messages, count.Findings)
 	}
 	line.end()
 	left := count.Findings - count.Repaired
@@ -69,7 +71,7 @@ func (p *program) verify(ctx context.Context, conn *pgx.Conn, o verify.Options, 
 	}
 	repaired := ""
 	if count.Repaired > 0 {
-		repaired = fmt.Sprintf(", %d leftovers removed", count.Repaired)
+		repaired = fmt.Sprintf(", %d findings repaired", count.Repaired)
 	}
 	return p.write(fmt.Sprintf("all is well: %d accounts, %d messages, %d contents of attachments, %d bytes%s\n",
 		count.Accounts, count.Messages, count.Contents, count.Bytes, repaired))
@@ -83,8 +85,11 @@ func finding(f verify.Finding, people bool) string {
 		message = fmt.Sprint(f.Message)
 	}
 	remedy := f.Remedy
-	if f.Repaired {
+	switch {
+	case f.Repaired && strings.HasPrefix(string(f.Kind), "stray"):
 		remedy = "removed"
+	case f.Repaired:
+		remedy = "read again"
 	}
 	if !people {
 		return strings.Join([]string{string(f.Kind), printable(f.Account), message, mails, printable(f.What), remedy}, "\t") + "\n"

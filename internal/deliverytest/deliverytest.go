@@ -32,43 +32,66 @@ import (
 	"mailrow/store/schema"
 )
 
-// build makes the program the way the Makefile does, once per test binary. It
-// is kept in memory: nothing would remove a folder that outlives a test.
-var build = sync.OnceValues(func() ([]byte, error) {
+// builds makes each program the way the Makefile does, once per test binary. They
+// are kept in memory: nothing would remove a folder that outlives a test.
+var builds = map[string]func() ([]byte, error){
+	"mailrow":         sync.OnceValues(func() ([]byte, error) { return build("mailrow", "") }),
+	"mailrow-deliver": sync.OnceValues(func() ([]byte, error) { return build("mailrow-deliver", "-E mailrow_entry") }),
+}
+
+// build makes a program, with an entry point of its own where there is one.
+func build(name, entry string) ([]byte, error) {
 	dir, err := scratch.New()
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Remove()
-	out := filepath.Join(dir.Path, "mailrow-deliver")
+	out := filepath.Join(dir.Path, name)
 	flags := "-s -w"
 	if runtime.GOOS == "linux" && runtime.GOARCH == "amd64" {
-		flags += " -E mailrow_entry"
+		flags += " " + entry
 	}
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", flags, "-o", out, "mailrow/cmd/mailrow-deliver")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", flags, "-o", out, "mailrow/cmd/"+name)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build mailrow-deliver: %w\n%s", err, text)
+		return nil, fmt.Errorf("build %s: %w\n%s", name, err, text)
 	}
 	return os.ReadFile(out)
-})
+}
 
-var programs sync.Map // of testing.TB to the path that it was given
+type programOf struct {
+	t    testing.TB
+	name string
+}
+
+var programs sync.Map // of programOf to the path that the test was given
 
 // Program is the path of a mailrow-deliver that is there until the test ends.
 func Program(t testing.TB) string {
 	t.Helper()
-	if path, ok := programs.Load(t); ok {
+	return program(t, "mailrow-deliver")
+}
+
+// Mailrow is the path of a mailrow that is there until the test ends.
+func Mailrow(t testing.TB) string {
+	t.Helper()
+	return program(t, "mailrow")
+}
+
+func program(t testing.TB, name string) string {
+	t.Helper()
+	key := programOf{t, name}
+	if path, ok := programs.Load(key); ok {
 		return path.(string)
 	}
-	program, err := build()
+	text, err := builds[name]()
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(scratch.ForTest(t), "mailrow-deliver")
-	write(t, path, program, 0o755)
-	programs.Store(t, path)
-	t.Cleanup(func() { programs.Delete(t) })
+	path := filepath.Join(scratch.ForTest(t), name)
+	write(t, path, text, 0o755)
+	programs.Store(key, path)
+	t.Cleanup(func() { programs.Delete(key) })
 	return path
 }
 

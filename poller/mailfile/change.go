@@ -14,9 +14,11 @@ import (
 )
 
 // Remove removes mails. Those that are the end of the file are cut off, which is
-// done at once or not at all, whatever happens. For others the file is written
-// anew beside itself and renamed; where its folder may not be written that is
-// refused, since a file that is rewritten in place is lost by a crash.
+// done at once or not at all, whatever happens; where no .lock can be made, under
+// the lock of fcntl alone, which Debian's policy demands of every program. For
+// others the file is written anew beside itself and renamed; where its folder may
+// not be written that is refused, since a file that is rewritten in place is lost
+// by a crash.
 func (f *folder) Remove(ctx context.Context, entries []poller.Entry) error {
 	err := f.change(ctx, entries, func(_ *os.File, p place) (*Edit, error) {
 		return &Edit{Start: p.start, End: p.end}, nil

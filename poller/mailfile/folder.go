@@ -92,13 +92,9 @@ func (w whole) ReadAt(p []byte, at int64) (int, error) {
 }
 
 func (f *folder) List(ctx context.Context, since string) (*poller.Listing, error) {
-	file, err := f.settled(ctx)
+	file, now, err := f.settled(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list mailbox %s: %w", f.path, err)
-	}
-	now, err := stateOf(file)
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
 	}
 	old := parseRevision(since)
 	listing := &poller.Listing{Revision: now.revision()}
@@ -119,13 +115,18 @@ func (f *folder) List(ctx context.Context, since string) (*poller.Listing, error
 	return listing, nil
 }
 
-// settled opens the file at a moment when nobody writes to it.
-func (f *folder) settled(ctx context.Context) (*os.File, error) {
+// settled opens the file, and looks at it at a moment when nobody writes to it.
+// What is appended later does not matter, and what is rewritten will be noticed.
+func (f *folder) settled(ctx context.Context) (file *os.File, now state, err error) {
 	l, err := takeLock(ctx, f.path, false, f.o)
 	if err != nil {
-		return nil, err
+		return nil, state{}, err
 	}
-	return l.keepOpen()
+	if now, err = stateOf(l.file); err != nil {
+		return nil, state{}, errors.Join(err, l.release())
+	}
+	file, err = l.keepOpen()
+	return file, now, err
 }
 
 // begins reports whether a mail begins where the file ended once.

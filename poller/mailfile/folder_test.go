@@ -250,6 +250,25 @@ func TestRemoveFromWhatHasChanged(t *testing.T) {
 	})
 }
 
+// UW, Pine and Dovecot number mails by a mail that is none.
+func TestInternalDataStays(t *testing.T) {
+	f := forms["mbox"]
+	f.head = fromLine + "Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 1 2\nStatus: RO\n\nx\n\n"
+	for _, remove := range []int{1, 2} {
+		path := filepath.Join(t.TempDir(), "box")
+		write(t, path, f.file(1, 2))
+		folder := openFolder(t, f, path, mailfile.Options{})
+		entries, _ := list(t, folder, "")
+		if len(entries) != 2 {
+			t.Fatalf("%d mails", len(entries))
+		}
+		if err := folder.(poller.Remover).Remove(t.Context(), entries[:remove]); err != nil {
+			t.Fatal(err)
+		}
+		check(t, "internal data", path, f.file([]int{1, 2}[remove:]...))
+	}
+}
+
 func TestRemoveOneOfTwoThatAreTheSame(t *testing.T) {
 	eachForm(t, func(t *testing.T, f form, path string) {
 		write(t, path, f.file(1, 2, 1))
@@ -530,5 +549,56 @@ func TestWait(t *testing.T) {
 	write(t, path, f.file(1, 2, 3))
 	if err := late.Wait(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// A mail that does not fit into memory is read twice, and fails at its end when
+// somebody writes to it in between.
+func TestLargeMail(t *testing.T) {
+	eachForm(t, func(t *testing.T, f form, path string) {
+		large := mailOf(1) + strings.Repeat("A line of a large mail\n", 300_000)
+		write(t, path, f.head+f.wrap(large, false)+f.wrap(mailOf(2), false))
+		folder := openFolder(t, f, path, mailfile.Options{})
+		entries, _ := list(t, folder, "")
+		if raw, err := open(folder, entries[0]); err != nil || raw != large {
+			t.Errorf("%d bytes of %d: %v", len(raw), len(large), err)
+		}
+		r, err := folder.Open(t.Context(), entries[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if _, err := io.CopyN(io.Discard, r, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, f.head+f.wrap(strings.ReplaceAll(large, "large", "LARGE"), false))
+		var broken *poller.BrokenError
+		if _, err := io.Copy(io.Discard, r); !errors.As(err, &broken) {
+			t.Errorf("rewritten amid reading: %v", err)
+		}
+	})
+}
+
+func TestCutOffAmidListing(t *testing.T) {
+	f := forms["mbox"]
+	path := filepath.Join(t.TempDir(), "box")
+	write(t, path, f.file(1)+f.wrap(mailOf(2)+strings.Repeat("x\n", 1<<20), false))
+	folder := openFolder(t, f, path, mailfile.Options{})
+	l, err := folder.List(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var broken *poller.BrokenError
+	for e, err := range l.Entries {
+		if err == nil && e.Size != int64(len(mailOf(1))) {
+			t.Errorf("a mail of %d bytes", e.Size)
+		}
+		errors.As(err, &broken)
+		if err := os.Truncate(path, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if broken == nil {
+		t.Error("nobody has noticed")
 	}
 }

@@ -288,3 +288,50 @@ func deliver(t *testing.T, s *mtatest.PostfixServer, n int) {
 		}
 	}
 }
+
+// A mail that is written in two steps, under the lock, is seen whole or not at all.
+func TestListWhileOthersWrite(t *testing.T) {
+	f := forms["mbox"]
+	path := filepath.Join(t.TempDir(), "box")
+	write(t, path, "")
+	folder := openFolder(t, f, path, mailfile.Options{})
+	done := make(chan struct{})
+	defer func() { <-done }()
+	const n = 40
+	go func() {
+		defer close(done)
+		for i := range n {
+			file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			lock(t, file)
+			for _, half := range strings.SplitAfter(f.wrap(mailOf(i), false), "\n\n") {
+				if _, err := file.WriteString(half); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Millisecond)
+			}
+			if err := file.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for last := false; !last; {
+		select {
+		case <-done:
+			last = true
+		default:
+		}
+		entries, _ := list(t, folder, "")
+		for i, e := range entries {
+			if e.Size != int64(len(mailOf(i))) {
+				t.Fatalf("mail %d has %d bytes, want %d", i, e.Size, len(mailOf(i)))
+			}
+		}
+		if last && len(entries) != n {
+			t.Errorf("%d mails", len(entries))
+		}
+	}
+}

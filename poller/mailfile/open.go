@@ -135,15 +135,11 @@ func (c *checked) Close() error { return c.file.Close() }
 // find looks where a mail is after somebody has rewritten the file: poller.ErrGone
 // if it is nowhere.
 func (f *folder) find(ctx context.Context, id string) (place, error) {
-	file, err := f.settled(ctx)
+	file, now, err := f.settled(ctx)
 	if err != nil {
 		return place{}, err
 	}
 	defer file.Close()
-	now, err := stateOf(file)
-	if err != nil {
-		return place{}, err
-	}
 	if f.moved == nil || now != f.movedAt {
 		f.moved, f.movedAt = map[string]place{}, now
 		for entry, err := range f.all(ctx, file, now.size) {

@@ -20,12 +20,13 @@
 // leaves ">From " as it is, is also one of mboxrd, which made it ">>From ". Taking
 // a ">" off where it belongs to the mail would damage it, so it stays, unless it
 // is said that the file is mboxrd: by Options, by a name that ends in .mboxrd, or
-// by the From_ lines of public-inbox, whose sender is mboxrd@z.
+// by the From_ lines of public-inbox, whose sender is mboxrd@z, in 1970.
 package mbox
 
 import (
 	"bytes"
 	"io"
+	"strings"
 	"time"
 
 	"mailrow/message"
@@ -98,6 +99,9 @@ const (
 	right
 	wrong
 )
+
+// publicInbox is the From_ line of each mail of an archive of public-inbox.
+const publicInbox = "From mboxrd@z Thu Jan  1 00:00:00 1970"
 
 // NewReader reads an mbox from where r stands.
 func NewReader(r io.Reader, o Options) *Reader {
@@ -207,7 +211,7 @@ func (r *Reader) enter() *mailfile.Mail {
 	if f.kind != patch {
 		m.Sender, m.ReceivedAt = f.Sender, f.In(r.o.Location)
 	}
-	r.rd = r.o.Dialect == RD || r.o.Dialect == Auto && f.Sender != nil && *f.Sender == "mboxrd@z"
+	r.rd = r.o.Dialect == RD || r.o.Dialect == Auto && strings.TrimRight(f.text, "\r\n") == publicInbox
 	r.believed, r.verdict = -1, untried
 	r.win.Skip(len(f.text))
 	r.quoting = true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,6 +19,7 @@ import (
 	"mailrow/store/access"
 	"mailrow/store/archive"
 	"mailrow/store/archive/archivetest"
+	"mailrow/store/source"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
@@ -73,7 +75,7 @@ func (d *database) relations(t *testing.T) []string {
 	t.Helper()
 	rows, err := d.admin.Query(context.Background(), `
 		select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-		where n.nspname in ('mailrow', 'mailrow_delivery') and c.relkind in ('r', 'v', 'm', 'p') order by 1`)
+		where n.nspname in ('mailrow', 'mailrow_delivery', 'mailrow_polling') and c.relkind in ('r', 'v', 'm', 'p') order by 1`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,6 +174,79 @@ func TestStrangerMayNothing(t *testing.T) {
 	if _, err := archivetest.Store(pgtest.Shared(t).DSN(conn.Config().User, conn.Config().Database),
 		"new@example.org", "Subject: new\n\nnew\n"); store.TroubleOf(err) != store.TroubleRights {
 		t.Errorf("deliver: %v", err)
+	}
+}
+
+// What a poller may read; and it may change none of it but by its functions.
+var polled = []string{"sources", "source_folders", "source_messages", "source_runs", "source_status"}
+
+func TestPollerMayOnlyPoll(t *testing.T) {
+	d := setUp(t)
+	role := d.role(t, "poller", "login in role mailrow_poller")
+	conn := d.as(t, role)
+	for _, relation := range d.relations(t) {
+		if !slices.Contains(polled, strings.TrimPrefix(relation, "mailrow.")) {
+			refused(t, conn, "select from "+relation)
+		}
+	}
+	for _, table := range append([]string{"accounts", "mailboxes", "messages", "deliveries", "routes", "grants", "migrations"}, polled[:4]...) {
+		refused(t, conn, writes("mailrow."+table)...)
+	}
+	refused(t, conn,
+		"update mailrow.sources set uri = 'mbox:///etc/passwd'",
+		"update mailrow.source_messages set state = 'stored'",
+		"select mailrow.retry_source(1)",
+		fmt.Sprintf("select mailrow.raw(%d)", d.alice),
+		fmt.Sprintf("select mailrow.delete_mail(%d)", d.alice),
+		"select mailrow.grant_account(current_user, null)",
+		"create table mailrow_polling.mine ()",
+		"set role mailrow_owner",
+		"set role mailrow_reader",
+	)
+	if _, err := archivetest.Store(conn.Config().ConnString(), "new@example.org", "Subject: new\n\nnew\n"); err != nil {
+		t.Errorf("deliver: %v", err)
+	}
+	ctx := context.Background()
+	account := "new@example.org"
+	id, err := source.Adopt(ctx, conn, source.Source{URI: "mbox:///a", Account: &account})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := source.Begin(ctx, conn, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := source.OpenFolder(ctx, conn, id, "INBOX", "mbox:///a", "keep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, known := f.Known(ctx, conn, []string{"1"})
+	_, failed := f.Fail(ctx, conn, "1", errors.New("no luck"), 3)
+	_, active := source.Active(ctx, conn)
+	_, listed := source.List(ctx, conn)
+	for _, err := range []error{known, failed, active, listed, f.Gone(ctx, conn, 0, func(string) bool { return false }),
+		f.CarriedOut(ctx, conn, []string{"1"}, "delete"), f.Listed(ctx, conn, ""), run.End(ctx, conn, source.Count{}, nil)} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Whoever delivers or reads does not learn where mail is polled from, and polls nothing.
+func TestOthersMayNotPoll(t *testing.T) {
+	d := setUp(t)
+	reader := d.role(t, "reader", "login")
+	d.allow(t, reader, nil)
+	for _, role := range []string{reader, d.role(t, "deliverer", "login in role mailrow_deliver"), d.role(t, "stranger", "login")} {
+		conn := d.as(t, role)
+		for _, relation := range polled {
+			refused(t, conn, "select from mailrow."+relation)
+		}
+		refused(t, conn,
+			"select mailrow.retry_source(1)",
+			"select mailrow_polling.begin_run(1, 1, '1 minute')",
+			"select mailrow_polling.settle(1, 1, 'x', 1)",
+		)
 	}
 }
 

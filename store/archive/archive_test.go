@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"time"
 
 	"mailrow/internal/deliverytest"
 	"mailrow/internal/pgtest"
@@ -121,6 +124,39 @@ func TestWriteRawIsExact(t *testing.T) {
 	}
 }
 
+// What the database gives is compared with what it was given.
+func TestChangedBytesAreAnError(t *testing.T) {
+	ctx := context.Background()
+	dsn := deliverytest.Database(t)
+	conn := archivetest.Connect(t, dsn)
+	long := strings.Repeat("QUJD", 19) + "\n"
+	id := archivetest.Deliver(t, dsn, "a@example.org", "Subject: x\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"+
+		"--b\nContent-Type: text/x-log; name=x.log\n\na line\n--b\nContent-Type: application/pdf; name=x.pdf\n"+
+		"Content-Transfer-Encoding: base64\n\n"+strings.Repeat(long, 40)+"--b--\n")
+	try := func(name string, want error, err error) {
+		t.Helper()
+		if !errors.Is(err, want) || archive.IsDamage(err) != (want != nil) {
+			t.Errorf("%s: got %v, want %v", name, err, want)
+		}
+	}
+	all := func(name string, want error, contents error) {
+		t.Helper()
+		try(name+" raw", want, archive.WriteRaw(ctx, conn, id, io.Discard))
+		try(name+" check", want, archive.CheckRaw(ctx, conn, id))
+		try(name+" log", want, archive.WriteAttachment(ctx, conn, id, "1", io.Discard))
+		try(name+" pdf", contents, archive.WriteAttachment(ctx, conn, id, "2", io.Discard))
+	}
+	all("stored", nil, nil)
+	if _, err := conn.Exec(ctx, `update mailrow.messages set raw = replace(encode(raw, 'escape'), 'a line', 'b line')::bytea`); err != nil {
+		t.Fatal(err)
+	}
+	all("changed", archive.ErrChanged, nil)
+	if _, err := conn.Exec(ctx, `delete from mailrow.blobs`); err != nil {
+		t.Fatal(err)
+	}
+	try("missing pdf", archive.ErrChanged, archive.WriteAttachment(ctx, conn, id, "2", io.Discard))
+}
+
 func TestDelete(t *testing.T) {
 	ctx := context.Background()
 	dsn := deliverytest.Database(t)
@@ -192,4 +228,61 @@ func TestRawWhateverTheByteaOutput(t *testing.T) {
 	if err := archive.WriteRaw(ctx, conn, id, &got); err != nil || got.String() != raw {
 		t.Errorf("got %q, %v", got.String(), err)
 	}
+}
+
+// Many that are kept in raw are cut out of the mail here, few are fetched.
+func TestManyAttachments(t *testing.T) {
+	ctx := context.Background()
+	dsn := deliverytest.Database(t)
+	conn := archivetest.Connect(t, dsn)
+	const plain = 12
+	raw := "Subject: many\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
+	var want []string
+	for i := range plain {
+		raw += fmt.Sprintf("--b\nContent-Type: text/x-log; name=%d.log\n\nline %[1]d\n", i)
+		want = append(want, fmt.Sprintf("line %d", i))
+	}
+	raw += "--b\nContent-Type: text/x-log; name=q.log\nContent-Transfer-Encoding: quoted-printable\n\nca=C3=A9\n" +
+		"--b\nContent-Type: application/pdf; name=x.pdf\nContent-Transfer-Encoding: base64\n\n" +
+		strings.Repeat(strings.Repeat("QUJD", 19)+"\n", 40) + "--b--\n"
+	want = append(want, "caé", strings.Repeat("ABC", 19*40))
+	id := archivetest.Deliver(t, dsn, "a@example.org", raw)
+	check := func(what string, wanted int, failing string) {
+		t.Helper()
+		m, err := archive.Find(ctx, conn, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := archive.Attachments(ctx, conn, id)
+		if err != nil || len(list) != len(want) {
+			t.Fatalf("%d attachments, %v", len(list), err)
+		}
+		contents, err := archive.OpenAttachments(ctx, conn, m, list[:wanted])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, a := range list[:wanted] {
+			var got bytes.Buffer
+			err := contents.Write(ctx, a, &got)
+			if a.Section == failing {
+				if !errors.Is(err, archive.ErrChanged) {
+					t.Errorf("%s: attachment %s: got %v, want ErrChanged", what, a.Section, err)
+				}
+				continue
+			}
+			if err != nil || got.String() != want[i] {
+				t.Errorf("%s: attachment %s: got %q, %v, want %q", what, a.Section, got.String(), err, want[i])
+			}
+		}
+	}
+	check("few", 3, "")
+	check("many", len(want), "")
+	if _, err := conn.Exec(ctx, `update mailrow.message_parts set sha256 = sha256('x') where section = '2'`); err != nil {
+		t.Fatal(err)
+	}
+	check("one of another hash", len(want), "2")
+	if _, err := conn.Exec(ctx, `update mailrow.messages set raw = raw || 'x'`); err != nil {
+		t.Fatal(err)
+	}
+	check("damaged mail", len(want), "2")
 }

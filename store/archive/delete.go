@@ -6,10 +6,25 @@ import (
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
+
+	"mailrow/store"
 )
 
-// readCommitted is what the functions that delete insist on.
-var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+// contests are how often a transaction that lost to another is tried again.
+const contests = 5
+
+// Transact does something in a transaction that sees what others commit
+// meanwhile, as the functions that delete insist on. It is done anew when the
+// transaction lost to another, in a deadlock with a delivery for instance.
+func Transact(ctx context.Context, conn *pgx.Conn, do func(pgx.Tx) error) (err error) {
+	for range contests {
+		err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, do)
+		if store.TroubleOf(err) != store.TroubleContest {
+			break
+		}
+	}
+	return err
+}
 
 // Delete removes one arrival, and its message with the last one, or gives
 // ErrNotFound.
@@ -23,7 +38,7 @@ func Delete(ctx context.Context, conn *pgx.Conn, id int64) error {
 
 // DeleteAll removes arrivals in one transaction, and gives how many there were.
 func DeleteAll(ctx context.Context, conn *pgx.Conn, ids []int64) (n int, err error) {
-	err = pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) error {
+	err = Transact(ctx, conn, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, `select mailrow.delete_mails($1)`, ids).Scan(&n)
 	})
 	if err != nil {
@@ -46,7 +61,7 @@ func first(ids []int64) string {
 // DeleteAccount removes an account with all its mail; without one of that name
 // it does nothing.
 func DeleteAccount(ctx context.Context, conn *pgx.Conn, name string) error {
-	err := pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) error {
+	err := Transact(ctx, conn, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `select mailrow.delete_account($1)`, name)
 		return err
 	})

@@ -24,7 +24,7 @@ type Reparsing struct {
 type Reparsed struct {
 	Messages int64            // parsed again
 	Changed  int64            // of them, with another outcome
-	Columns  map[string]int64 // how many changed by this column
+	Columns  map[string]int64 // how many changed by this column of table messages, or by their parts or addresses
 	Failed   []error          // one a message that could not be read or written; it stays as it was
 }
 
@@ -53,7 +53,7 @@ func Reparse(ctx context.Context, conn *pgx.Conn, r Reparsing, done func(Reparse
 			return sum, err
 		}
 		for _, key := range keys {
-			columns, err := reparse(ctx, conn, key)
+			columns, err := ReparseMessage(ctx, conn, key.Account, key.ID)
 			switch {
 			case err != nil && (ctx.Err() != nil || conn.IsClosed()):
 				return sum, err
@@ -99,28 +99,59 @@ func toReparse(ctx context.Context, conn *pgx.Conn, r Reparsing, after messageKe
 	return keys, nil
 }
 
-// reparse gives the columns that changed; a message that was deleted meanwhile
-// has none.
-func reparse(ctx context.Context, conn *pgx.Conn, key messageKey) (columns []string, err error) {
-	var raw []byte
-	err = conn.QueryRow(ctx, `
-		select mailrow.whole(m.account_id, m.raw, m.recipe, m.blobs)
-		from mailrow.messages m where m.account_id = $1 and m.id = $2`, key.Account, key.ID).Scan(&raw)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read message %d: %w", key.ID, err)
-	}
-	err = pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) error {
-		changed, err := store.Reparse(ctx, conn.PgConn(), key.Account, key.ID, raw)
-		if err != nil || changed == nil {
+// ReparseMessage parses one message again, messages.id, and gives what changed.
+// One that is deleted, or whose bytes are not those received, stays as it is.
+func ReparseMessage(ctx context.Context, conn *pgx.Conn, account, id int64) (changed []string, err error) {
+	key := messageKey{account, id}
+	err = Transact(ctx, conn, func(tx pgx.Tx) error {
+		changed = nil
+		before, err := rowsOf(ctx, tx, key)
+		if err != nil {
+			return fmt.Errorf("read message %d: %w", key.ID, err)
+		}
+		var raw []byte
+		err = tx.QueryRow(ctx, `
+			select mailrow.whole(m.account_id, m.raw, m.recipe, m.blobs)
+			from mailrow.messages m where m.account_id = $1 and m.id = $2`, key.Account, key.ID).Scan(&raw)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read message %d: %w", key.ID, err)
+		}
+		columns, err := store.Reparse(ctx, conn.PgConn(), key.Account, key.ID, raw)
+		if err != nil || columns == nil {
 			return err
 		}
-		return json.Unmarshal(changed, &columns)
+		if err := json.Unmarshal(columns, &changed); err != nil {
+			return fmt.Errorf("reparse message %d: %w", key.ID, err)
+		}
+		after, err := rowsOf(ctx, tx, key)
+		if err != nil {
+			return fmt.Errorf("read message %d: %w", key.ID, err)
+		}
+		if before.Parts != after.Parts {
+			changed = append(changed, "parts")
+		}
+		if before.Addresses != after.Addresses {
+			changed = append(changed, "addresses")
+		}
+		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("reparse: %w", err)
-	}
-	return columns, nil
+	return changed, err
+}
+
+// rows are hashes of what views parts and addresses say of a message; where the
+// content of a part is kept is no part of it.
+type rows struct{ Parts, Addresses string }
+
+func rowsOf(ctx context.Context, tx pgx.Tx, key messageKey) (r rows, err error) {
+	err = tx.QueryRow(ctx, `select
+		md5(array(select (p."position", p.section, p.content_type, p.charset, p.disposition, p.filename, p.content_id, p.encoding,
+				p.size, p.header_start, p.body_start, p.body_end, p.attachment, case when p.attachment then p.sha256 end)::text
+			from mailrow.message_parts p where p.account_id = $1 and p.message = $2 order by p."position")::text),
+		md5(array(select (l."position", l.field, l.address, l.name)::text
+			from mailrow.message_addresses l where l.account_id = $1 and l.message = $2 order by l."position")::text)`,
+		key.Account, key.ID).Scan(&r.Parts, &r.Addresses)
+	return r, err
 }

@@ -8,11 +8,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"mailrow/store/archive"
 )
@@ -26,9 +24,11 @@ type Target interface {
 	// unless the error is a *TornError.
 	Add(m archive.Mail, write func(io.Writer) error) error
 
-	// Close ends it; only then all is there. Discard ends it otherwise.
+	// Close ends it; only then all is there. Discard ends it otherwise, and
+	// Unfinished tells what there is then.
 	Close() error
 	Discard()
+	Unfinished(Count) string
 }
 
 // TornError is an output that ends amid a mail.
@@ -43,9 +43,6 @@ type Count struct {
 	Skipped      int64 // there already
 	Damaged      int64 // could not be read
 }
-
-// errChanged says that the database did not give what it had received.
-var errChanged = errors.New("its bytes are not those that were received: mailrow verify says more")
 
 // The mails of one query; larger ones come alone, in chunks.
 const (
@@ -122,7 +119,7 @@ func (e *exporter) group(mails []archive.Mail) error {
 			return failed
 		}
 		mails = mails[n:]
-		if err != nil && !isDamage(err) {
+		if err != nil && !archive.IsDamage(err) {
 			return err
 		}
 		if err != nil { // the first of the rest cannot be read
@@ -141,7 +138,7 @@ func (e *exporter) read(m archive.Mail, raw []byte) error {
 		return e.missing(m)
 	}
 	if sum := sha256.Sum256(raw); hex.EncodeToString(sum[:]) != m.SHA256 {
-		return e.spoiled(m, errChanged)
+		return e.spoiled(m, archive.ErrChanged)
 	}
 	err := e.target.Add(m, func(w io.Writer) error {
 		_, err := w.Write(raw)
@@ -153,14 +150,7 @@ func (e *exporter) read(m archive.Mail, raw []byte) error {
 // single exports a mail that is read in chunks.
 func (e *exporter) single(m archive.Mail) error {
 	err := e.target.Add(m, func(w io.Writer) error {
-		hashing := &hashing{w: w, hash: sha256.New()}
-		if err := archive.WriteRaw(e.ctx, e.conn, m.ID, hashing); err != nil {
-			return err
-		}
-		if hex.EncodeToString(hashing.hash.Sum(nil)) != m.SHA256 {
-			return errChanged
-		}
-		return nil
+		return archive.WriteRaw(e.ctx, e.conn, m.ID, w)
 	})
 	var torn *TornError
 	switch {
@@ -168,20 +158,10 @@ func (e *exporter) single(m archive.Mail) error {
 		return e.done(m, err)
 	case errors.Is(err, archive.ErrNotFound):
 		return e.missing(m)
-	case errors.Is(err, errChanged) || isDamage(err):
+	case archive.IsDamage(err):
 		return e.spoiled(m, err)
 	}
 	return e.done(m, err)
-}
-
-type hashing struct {
-	w    io.Writer
-	hash hash.Hash
-}
-
-func (h *hashing) Write(p []byte) (int, error) {
-	h.hash.Write(p)
-	return h.w.Write(p)
 }
 
 func (e *exporter) done(m archive.Mail, err error) error {
@@ -199,25 +179,11 @@ func (e *exporter) missing(m archive.Mail) error {
 	if m.SHA256 != "" {
 		return nil
 	}
-	return e.spoiled(m, errors.New("its message is missing: mailrow verify says more"))
+	return e.spoiled(m, errors.New("its message is missing: run mailrow verify"))
 }
 
 func (e *exporter) spoiled(m archive.Mail, err error) error {
 	e.count.Damaged++
 	e.damaged(fmt.Errorf("export mail %d: %w", m.ID, err))
 	return nil
-}
-
-// isDamage says that the server could not read what it has stored: it will not
-// be able to later.
-func isDamage(err error) bool {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || len(pg.Code) != 5 {
-		return false
-	}
-	switch pg.Code[:2] {
-	case "22", "54", "58", "XX":
-		return true
-	}
-	return false
 }

@@ -38,6 +38,10 @@ func (f *folders) make(dir string) error {
 func (f *folders) Close() error { return nil }
 func (f *folders) Discard()     {}
 
+func (f *folders) Unfinished(n Count) string {
+	return fmt.Sprintf("%d mails were exported: start again to go on", n.Mails)
+}
+
 // put writes a file in folder dir, whole or not at all, and then names it.
 func (f *folders) put(dir, name string, at time.Time, write func(io.Writer) error) error {
 	file, err := newfile.Create(dir)

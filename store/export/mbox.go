@@ -36,6 +36,9 @@ type mbox struct {
 // NewMbox makes a file that gets its name with Close. What has the name is
 // overwritten, or else an error.
 func NewMbox(name string, overwrite bool) (Target, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("export to %s: it is a folder: name a file in it", name)
+	}
 	if _, err := os.Lstat(name); err == nil && !overwrite {
 		return nil, fmt.Errorf("export to %s: %w: remove it, or use --overwrite", name, fs.ErrExist)
 	}
@@ -149,6 +152,13 @@ func (b *mbox) Discard() {
 	if b.file != nil {
 		b.file.Discard()
 	}
+}
+
+func (b *mbox) Unfinished(n Count) string {
+	if b.file == nil {
+		return fmt.Sprintf("the output ends after %d mails, or amid the next", n.Mails)
+	}
+	return b.name + " was not written: start again"
 }
 
 type writerFunc func([]byte) (int, error)

@@ -14,7 +14,7 @@ import (
 
 // ErrNoConsumer says that there is no consumer of that name, or none that the
 // connected role may use.
-var ErrNoConsumer = errors.New("there is no such consumer")
+var ErrNoConsumer = errors.New("there is no consumer")
 
 // Channel is where the ids of new mail are notified while somebody listens.
 const Channel = "mailrow"

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"mailrow/store"
 	"mailrow/store/archive"
 )
 
@@ -32,6 +31,9 @@ var (
 
 	// ErrTooYoung says that the age is not at least a day.
 	ErrTooYoung = errors.New("mail stays for a day at least: 6m are 6 minutes, write 6 months")
+
+	// ErrTooOld says that the age is more than a person can mean.
+	ErrTooOld = errors.New("1000 years are the most: write never for mail that stays")
 
 	// ErrInterval says that the age cannot be read.
 	ErrInterval = errors.New("it is no age such as \"90 days\", \"6 months\" or \"10 years\"")
@@ -65,6 +67,8 @@ func Add(ctx context.Context, conn *pgx.Conn, r Rule) (id int64, err error) {
 			err = ErrExists
 		case pg.ConstraintName == "retention_older_than_at_least_a_day":
 			err = ErrTooYoung
+		case pg.ConstraintName == "retention_older_than_at_most_1000_years":
+			err = ErrTooOld
 		case pg.Code == "22007" || pg.Code == "22008" || pg.Code == "22015":
 			err = ErrInterval
 		}
@@ -173,19 +177,11 @@ type done struct {
 	last           time.Time
 }
 
-// contests are how often a batch that lost to a delivery is tried again.
-const contests = 5
-
 func removeBatch(ctx context.Context, conn *pgx.Conn, p Place, from time.Time, batch int) (d done, err error) {
-	for range contests {
-		err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-			d, err = remove(ctx, tx, p, from, batch)
-			return err
-		})
-		if store.TroubleOf(err) != store.TroubleContest {
-			break
-		}
-	}
+	err = archive.Transact(ctx, conn, func(tx pgx.Tx) error {
+		d, err = remove(ctx, tx, p, from, batch)
+		return err
+	})
 	return d, err
 }
 

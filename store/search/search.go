@@ -46,9 +46,12 @@ func (e *QueryError) Error() string { return e.Problem + ": " + e.Remedy }
 // read. The language of queries is that of function mailrow.search(). It is a
 // *QueryError when the query cannot be understood.
 func Search(ctx context.Context, conn *pgx.Conn, query string, o Options) ([]Result, error) {
-	if o.Account != "" {
-		// Quotes cannot be quoted; no sane account has them.
-		query = `account:"` + strings.ReplaceAll(o.Account, `"`, "") + `" (` + query
+	within := o.Limit
+	switch {
+	case strings.ContainsAny(o.Account, `"*`): // the language cannot quote these
+		within = 0
+	case o.Account != "":
+		query = `account:"` + o.Account + `" (` + query
 	}
 	if o.Highlight == [2]string{} {
 		o.Highlight = [2]string{"«", "»"}
@@ -56,22 +59,25 @@ func Search(ctx context.Context, conn *pgx.Conn, query string, o Options) ([]Res
 	rows, err := conn.Query(ctx, `
 		select id, coalesce(account, ''), coalesce(mailbox, ''), received_at, from_name, from_address, subject, attachments,
 		       coalesce(thread, 0), rank, excerpt
-		from mailrow.search($1, nullif($2, 0), $3, $4, $5)`,
-		query, o.Limit, o.Ranked, o.Highlight[0], o.Highlight[1])
+		from mailrow.search($1, nullif($2, 0), $3, $4, $5) where $6 = '' or account = $6 limit nullif($7::bigint, 0)`,
+		query, within, o.Ranked, o.Highlight[0], o.Highlight[1], o.Account, o.Limit)
 	if err != nil {
-		return nil, explain(err)
+		return nil, fmt.Errorf("search: %w", Explain(err))
 	}
 	results, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Result])
 	if err != nil {
-		return nil, explain(err)
+		return nil, fmt.Errorf("search: %w", Explain(err))
 	}
 	return results, nil
 }
 
-func explain(err error) error {
+// Explain gives the *QueryError that an error of any function is which has
+// searched, and otherwise the error.
+func Explain(err error) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "22023" {
+	// Others than PL/pgSQL say 22023 of damaged data, such as base64 that is none.
+	if errors.As(err, &pg) && pg.Code == "22023" && pg.Routine == "exec_stmt_raise" {
 		return &QueryError{Problem: strings.TrimPrefix(pg.Message, "mailrow: "), Remedy: pg.Hint}
 	}
-	return fmt.Errorf("search: %w", err)
+	return err
 }

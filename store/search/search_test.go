@@ -2,6 +2,7 @@ package search_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -380,7 +381,8 @@ func TestQueriesThatCannotBeUnderstood(t *testing.T) {
 		strings.Repeat("x ", 501), strings.Repeat("x", 10001), strings.Repeat("word ", 10000),
 	} {
 		_, err := search.Search(context.Background(), b.conn, query, search.Options{})
-		problem, ok := err.(*search.QueryError)
+		var problem *search.QueryError
+		ok := errors.As(err, &problem)
 		if !ok || problem.Problem == "" || problem.Remedy == "" || len(problem.Error()) > 400 {
 			t.Errorf("%.50q: %v", query, err)
 		}
@@ -533,5 +535,24 @@ func TestHugeTexts(t *testing.T) {
 	}
 	if took := time.Since(start); took > 2*time.Minute {
 		t.Errorf("took %v", took)
+	}
+}
+
+// The language of queries cannot quote these; the account is meant all the same.
+func TestAccountsWithOddNames(t *testing.T) {
+	b := newBox(t)
+	names := []string{`o"b@example.org`, "ob@example.org", "ob*", "o b@example.org", `o\b@example.org`, "(ob)", "-ob"}
+	for _, name := range names {
+		b.deliver(t, name, name, "Subject: hello\n\nx\n")
+		b.deliver(t, name, name, "Subject: hello again\n\nx\n")
+	}
+	for _, name := range names {
+		want := []string{name, name}
+		if got := b.find(t, "hello", search.Options{Account: name}); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q", name, got)
+		}
+		if got := b.find(t, "hello", search.Options{Account: name, Limit: 1}); !slices.Equal(got, want[:1]) {
+			t.Errorf("%s: the first is %q", name, got)
+		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"mailrow/store/archive"
 )
 
 // Kind is what is wrong.
@@ -25,6 +27,10 @@ const (
 	NoMailbox  Kind = "no-mailbox"  // a delivery in no mailbox
 	NoAccount  Kind = "no-account"  // rows of no account
 
+	PartsMissing     Kind = "parts-missing" // rows that tell of a mail are not as many as its columns say
+	AddressesMissing Kind = "addresses-missing"
+	ThreadMissing    Kind = "thread-missing"
+
 	StrayPart     Kind = "stray-part" // leftovers: nothing is missing, something is too much
 	StrayAddress  Kind = "stray-address"
 	StrayContent  Kind = "stray-content"
@@ -36,12 +42,16 @@ const (
 const (
 	restore  = "check disk and memory of the server, then take the row from a backup"
 	leftover = "harmless: mailrow verify --repair removes it"
+	reread   = "mailrow verify --repair reads the mail again"
 )
 
 var remedies = map[Kind]string{
 	Changed:           restore,
 	Unreadable:        restore,
-	Part:              "mailrow reparse reads the mail again; if the mail itself has changed, take it from a backup",
+	Part:              reread + "; if the mail itself has changed, take it from a backup",
+	PartsMissing:      reread,
+	AddressesMissing:  reread,
+	ThreadMissing:     reread,
 	ContentMissing:    restore,
 	ContentChanged:    restore,
 	ContentUnreadable: restore,
@@ -53,75 +63,116 @@ var remedies = map[Kind]string{
 	NoAccount:         "insert the account_id into table accounts with a name of your choice",
 }
 
-// stray is a kind of rows that lack what they belong to: find names account_id
-// $1 and gives key, message, delivery and what, at most $2 rows in order of the
-// key; repair removes them.
+// stray is a kind of rows that lack what they belong to, or what belongs to
+// them: find names account_id $1 and gives key, message, delivery and what, at
+// most $2 rows in order of the key. repair removes them, or else the messages
+// are read again.
 type stray struct {
 	kind         Kind
 	table        string
 	find, repair string
+	reread       bool
 }
+
+func (s *stray) repairable() bool { return s.repair != "" || s.reread }
 
 // What belongs to a message that is lost, though a delivery knows of it, is no
 // leftover: with the message from a backup it is whole again.
 var strays = []stray{
-	{NoDelivery, "messages", `
+	{kind: NoDelivery, table: "messages", find: `
 		select m.id::text, m.id, null::bigint, 'the message has no arrival'
 		from mailrow.messages m where m.account_id = $1
-		  and not exists (select from mailrow.deliveries d where d.account_id = m.account_id and d.message = m.id)`, ``},
-	{NoMessage, "deliveries", `
+		  and not exists (select from mailrow.deliveries d where d.account_id = m.account_id and d.message = m.id)`},
+	{kind: NoMessage, table: "deliveries", find: `
 		select d.id::text, d.message, d.id, 'the message of the arrival is missing'
 		from mailrow.deliveries d where d.account_id = $1
-		  and not exists (select from mailrow.messages m where m.account_id = d.account_id and m.id = d.message)`, ``},
-	{NoMailbox, "deliveries", `
+		  and not exists (select from mailrow.messages m where m.account_id = d.account_id and m.id = d.message)`},
+	{kind: NoMailbox, table: "deliveries", find: `
 		select d.mailbox::text, null::bigint, min(d.id), format('%s mails are in mailbox_id %s, which is missing', count(*), d.mailbox)
 		from mailrow.deliveries d where d.account_id = $1
 		  and not exists (select from mailrow.mailboxes b where b.account_id = d.account_id and b.mailbox_id = d.mailbox)
-		group by d.mailbox`, ``},
-	{NoAccount, "deliveries", `
+		group by d.mailbox`},
+	{kind: NoAccount, table: "deliveries", find: `
 		select $1::bigint::text, null::bigint, (select min(d.id) from mailrow.deliveries d where d.account_id = $1),
 		       format('account_id %s is missing, and has %s mails', $1::bigint,
 		              (select count(*) from mailrow.deliveries d where d.account_id = $1))
-		where not exists (select from mailrow.accounts a where a.account_id = $1)`, ``},
-	{StrayPart, "message_parts", `
+		where not exists (select from mailrow.accounts a where a.account_id = $1)`},
+	// Version 1 of the parser knew neither parts nor threads.
+	{kind: PartsMissing, table: "message_parts", reread: true, find: `
+		select m.id::text, m.id,
+		       (select min(d.id) from mailrow.deliveries d where d.account_id = m.account_id and d.message = m.id), format('it has %s parts up to number %s, with %s attachments of %s',
+		       coalesce(p.parts, 0), coalesce(p.last, 0), coalesce(p.attachments, 0), coalesce(cardinality(m.attachment_names) / 2, 0))
+		from mailrow.messages m
+		left join (select p.message, count(*) as parts, max(p."position") as last, count(*) filter (where p.attachment) as attachments,
+		                  string_agg(p.content_type || E'\x01' || coalesce(p.filename, ''), E'\x01' order by p."position")
+		                      filter (where p.attachment) as names
+		           from mailrow.message_parts p where p.account_id = $1 group by p.message) p on p.message = m.id
+		where m.account_id = $1 and m.parser > 1
+		  and (p.parts is null or p.parts <> p.last or p.names is distinct from array_to_string(m.attachment_names, E'\x01'))`},
+	{kind: AddressesMissing, table: "message_addresses", reread: true, find: `
+		select m.id::text, m.id,
+		       (select min(d.id) from mailrow.deliveries d where d.account_id = m.account_id and d.message = m.id), format('it has %s addresses up to number %s; its columns name others',
+		       coalesce(l.addresses, 0), coalesce(l.last, 0))
+		from mailrow.messages m
+		left join (select l.message, count(*) as addresses, max(l."position") as last,
+		                  count(*) filter (where l.field = 'from' and l.address <> '') as froms,
+		                  count(*) filter (where l.field = 'sender' and l.address <> '') as senders,
+		                  count(*) filter (where l.field = 'reply-to' and l.address <> '') as replies,
+		                  count(*) filter (where l.field = 'to' and l.address <> '') as tos,
+		                  count(*) filter (where l.field = 'cc' and l.address <> '') as ccs
+		           from mailrow.message_addresses l where l.account_id = $1 group by l.message) l on l.message = m.id
+		where m.account_id = $1 and m.parser > 1
+		  and (l.addresses <> l.last
+		       or coalesce(l.addresses, 0) < 32767  -- what "position" can count
+		          and (m.from_address is not null and coalesce(l.froms, 0) = 0
+		               or m.sender_address is not null and coalesce(l.senders, 0) = 0
+		               or coalesce(l.replies, 0) <> coalesce(cardinality(m.reply_to), 0)
+		               or coalesce(l.tos, 0) <> coalesce(cardinality(m.to_addresses), 0)
+		               or coalesce(l.ccs, 0) <> coalesce(cardinality(m.cc_addresses), 0)))`},
+	{kind: ThreadMissing, table: "thread_ids", reread: true, find: `
+		select m.id::text, m.id,
+		       (select min(d.id) from mailrow.deliveries d where d.account_id = m.account_id and d.message = m.id), format('its thread %s has no message ids', m.thread)
+		from mailrow.messages m where m.account_id = $1 and m.parser > 1 and m.message_id is not null
+		  and not exists (select from mailrow.thread_ids t where t.account_id = m.account_id and t.thread = m.thread)`},
+	{kind: StrayPart, table: "message_parts", find: `
 		select distinct p.message::text, p.message, null::bigint, 'parts without their message'
 		from mailrow.message_parts p where p.account_id = $1
 		  and not exists (select from mailrow.messages m where m.account_id = p.account_id and m.id = p.message)
-		  and not exists (select from mailrow.deliveries d where d.account_id = p.account_id and d.message = p.message)`, `
+		  and not exists (select from mailrow.deliveries d where d.account_id = p.account_id and d.message = p.message)`, repair: `
 		delete from mailrow.message_parts p where p.account_id = $1
 		  and not exists (select from mailrow.messages m where m.account_id = p.account_id and m.id = p.message)
 		  and not exists (select from mailrow.deliveries d where d.account_id = p.account_id and d.message = p.message)`},
-	{StrayAddress, "message_addresses", `
+	{kind: StrayAddress, table: "message_addresses", find: `
 		select distinct l.message::text, l.message, null::bigint, 'addresses without their message'
 		from mailrow.message_addresses l where l.account_id = $1
 		  and not exists (select from mailrow.messages m where m.account_id = l.account_id and m.id = l.message)
-		  and not exists (select from mailrow.deliveries d where d.account_id = l.account_id and d.message = l.message)`, `
+		  and not exists (select from mailrow.deliveries d where d.account_id = l.account_id and d.message = l.message)`, repair: `
 		delete from mailrow.message_addresses l where l.account_id = $1
 		  and not exists (select from mailrow.messages m where m.account_id = l.account_id and m.id = l.message)
 		  and not exists (select from mailrow.deliveries d where d.account_id = l.account_id and d.message = l.message)`},
-	{StrayContent, "blobs", `
+	{kind: StrayContent, table: "blobs", find: `
 		select encode(b.sha256, 'hex'), null::bigint, null::bigint, format('content %s is of no message', encode(b.sha256, 'hex'))
 		from mailrow.blobs b where b.account_id = $1
 		  and not exists (select from mailrow.messages m where m.account_id = b.account_id and m.blobs @> array[b.sha256])
 		  and not exists (select from mailrow.message_parts p where p.account_id = b.account_id and p.sha256 = b.sha256)`,
-		`select mailrow.remove_stray_blobs($1)`},
-	{StrayIdentity, "identities", `
+		repair: `select mailrow.remove_stray_blobs($1)`},
+	{kind: StrayIdentity, table: "identities", find: `
 		select k.delivery::text, null::bigint, k.delivery, 'identity without its arrival'
 		from mailrow.identities k where k.account_id = $1
-		  and not exists (select from mailrow.deliveries d where d.account_id = k.account_id and d.id = k.delivery)`, `
+		  and not exists (select from mailrow.deliveries d where d.account_id = k.account_id and d.id = k.delivery)`, repair: `
 		delete from mailrow.identities k where k.account_id = $1
 		  and not exists (select from mailrow.deliveries d where d.account_id = k.account_id and d.id = k.delivery)`},
-	{StrayThread, "thread_ids", `
+	{kind: StrayThread, table: "thread_ids", find: `
 		select distinct t.thread::text, t.thread, null::bigint, 'thread without a message'
 		from mailrow.thread_ids t where t.account_id = $1
-		  and not exists (select from mailrow.messages m where m.account_id = t.account_id and m.thread = t.thread)`, `
+		  and not exists (select from mailrow.messages m where m.account_id = t.account_id and m.thread = t.thread)`, repair: `
 		select mailrow.remove_threads($1, (select array_agg(distinct t.thread) from mailrow.thread_ids t
 			where t.account_id = $1
 			  and not exists (select from mailrow.messages m where m.account_id = t.account_id and m.thread = t.thread)))`},
-	{StrayClaim, "claims", `
+	{kind: StrayClaim, table: "claims", find: `
 		select distinct l.mail::text, null::bigint, l.mail, 'dead letter without its mail'
 		from mailrow.claims l where l.account_id = $1 and l.state = 'dead'
-		  and not exists (select from mailrow.deliveries d where d.account_id = l.account_id and d.id = l.mail)`, `
+		  and not exists (select from mailrow.deliveries d where d.account_id = l.account_id and d.id = l.mail)`, repair: `
 		delete from mailrow.claims l where l.account_id = $1 and l.state = 'dead'
 		  and not exists (select from mailrow.deliveries d where d.account_id = l.account_id and d.id = l.mail)`},
 }
@@ -160,8 +211,8 @@ func (v *verifier) compare(ctx context.Context, s stray) error {
 		return err
 	}
 	left := map[string]bool{}
-	if v.Repair && s.repair != "" {
-		left, err = v.repair(ctx, s)
+	if v.Repair && s.repairable() {
+		left, err = v.repair(ctx, s, again)
 		if err != nil {
 			return err
 		}
@@ -174,7 +225,7 @@ func (v *verifier) compare(ctx context.Context, s stray) error {
 		if !still[row.Key] {
 			continue
 		}
-		f := Finding{Kind: s.kind, What: row.What, Repaired: v.Repair && s.repair != "" && !left[row.Key]}
+		f := Finding{Kind: s.kind, What: row.What, Repaired: v.Repair && s.repairable() && !left[row.Key]}
 		if s.repair != "" {
 			f.Remedy = leftover
 		}
@@ -202,15 +253,23 @@ func (v *verifier) findStrays(ctx context.Context, s stray) ([]strayRow, error) 
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[strayRow])
 }
 
-// repair removes what is stray and gives the keys of what is left: a delivery
-// may be about to use it.
-func (v *verifier) repair(ctx context.Context, s stray) (map[string]bool, error) {
-	err := pgx.BeginTxFunc(ctx, v.conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, s.repair, v.account.ID)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("repair: %w", err)
+// repair removes what is stray, or reads messages again, and gives the keys of
+// what is left: a delivery may be about to use it.
+func (v *verifier) repair(ctx context.Context, s stray, found []strayRow) (map[string]bool, error) {
+	if s.reread {
+		for _, row := range found {
+			if err := v.reread(ctx, *row.Message); err != nil {
+				return nil, err
+			}
+		}
+	} else {
+		err := archive.Transact(ctx, v.conn, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, s.repair, v.account.ID)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("repair: %w", err)
+		}
 	}
 	rows, err := v.findStrays(ctx, s)
 	left := map[string]bool{}
@@ -218,4 +277,12 @@ func (v *verifier) repair(ctx context.Context, s stray) (map[string]bool, error)
 		left[row.Key] = true
 	}
 	return left, err
+}
+
+// reread parses a message again, unless it is damaged.
+func (v *verifier) reread(ctx context.Context, message int64) error {
+	if _, err := archive.ReparseMessage(ctx, v.conn, v.account.ID, message); err != nil && !archive.IsDamage(err) {
+		return fmt.Errorf("repair: %w", err)
+	}
+	return nil
 }

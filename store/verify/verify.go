@@ -35,7 +35,7 @@ type Count struct {
 type Options struct {
 	Account string // "": all
 	Quick   bool   // without reading the contents
-	Repair  bool   // remove leftovers
+	Repair  bool   // remove leftovers, and read mail again whose rows are not complete
 }
 
 // ErrNoAccount says that there is no account of that name.
@@ -193,7 +193,18 @@ func (v *verifier) messages(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			return v.report(Finding{Kind: Kind(*c.kind), Message: int64(c.key), Mails: mails, What: *c.what})
+			f := Finding{Kind: Kind(*c.kind), Message: int64(c.key), Mails: mails, What: *c.what}
+			if v.Repair && f.Kind == Part {
+				if err := v.reread(ctx, f.Message); err != nil {
+					return err
+				}
+				again, err := rows(c.key, c.key)
+				if err != nil {
+					return fmt.Errorf("verify message %d: %w", c.key, err)
+				}
+				f.Repaired = !confirms(again, c)
+			}
+			return v.report(f)
 		})
 	}
 	return scan(0, math.MaxInt64, batch, func(id uint64, err error) error {

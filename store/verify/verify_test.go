@@ -114,9 +114,10 @@ func TestCorpusIsWell(t *testing.T) {
 
 func TestDamage(t *testing.T) {
 	const (
-		first = `account_id = 1 and id = (select id from mailrow.messages where subject = 'attached 1')`
-		blob  = `sha256 = (select blobs[1] from mailrow.messages where subject = 'attached 1')`
-		part  = `message = (select id from mailrow.messages where subject = 'named') and attachment`
+		first  = `account_id = 1 and id = (select id from mailrow.messages where subject = 'attached 1')`
+		blob   = `sha256 = (select blobs[1] from mailrow.messages where subject = 'attached 1')`
+		part   = `message = (select id from mailrow.messages where subject = 'named') and attachment`
+		named2 = `message = (select id from mailrow.messages where subject = 'named')`
 	)
 	kinds := func(k ...verify.Kind) []verify.Kind { return k }
 	tests := []struct {
@@ -146,6 +147,21 @@ func TestDamage(t *testing.T) {
 		{"attachment that does not decode", `update mailrow.message_parts set kept = 'base64' where ` + part, kinds(verify.Part), nil},
 		{"part beyond", `update mailrow.message_parts set body_end = 100000 where ` + part, kinds(verify.Part), kinds(verify.Part)},
 		{"part backwards", `update mailrow.message_parts set body_end = body_start - 1 where ` + part, kinds(verify.Part), kinds(verify.Part)},
+		{"part is missing", `delete from mailrow.message_parts where section = '1' and ` + named2, kinds(verify.PartsMissing), kinds(verify.PartsMissing)},
+		{"last part is missing", `delete from mailrow.message_parts where section = '2' and ` + named2, kinds(verify.PartsMissing), kinds(verify.PartsMissing)},
+		{"all parts are missing", `delete from mailrow.message_parts where message = (select id from mailrow.messages where subject = 'plain')`,
+			kinds(verify.PartsMissing), kinds(verify.PartsMissing)},
+		{"attachment has another name", `update mailrow.message_parts set filename = 'y.log' where ` + part, kinds(verify.PartsMissing), kinds(verify.PartsMissing)},
+		{"attachment names are gone", `update mailrow.messages set attachment_names = null where subject = 'named'`,
+			kinds(verify.PartsMissing), kinds(verify.PartsMissing)},
+		{"attachment name too many", `update mailrow.messages set attachment_names = '{a/b,c}' where subject = 'plain'`,
+			kinds(verify.PartsMissing), kinds(verify.PartsMissing)},
+		{"address is missing", `delete from mailrow.message_addresses where message = (select id from mailrow.messages where subject = 'attached 1')`,
+			kinds(verify.AddressesMissing), kinds(verify.AddressesMissing)},
+		{"recipient is missing", `update mailrow.messages set to_addresses = '{x@example.org}' where ` + first,
+			kinds(verify.AddressesMissing), kinds(verify.AddressesMissing)},
+		{"thread has no ids", `delete from mailrow.thread_ids where thread = (select thread from mailrow.messages where subject = 'attached 1')`,
+			kinds(verify.ThreadMissing), kinds(verify.ThreadMissing)},
 		{"no delivery", `delete from mailrow.deliveries where message = (select id from mailrow.messages where subject = 'plain')`,
 			kinds(verify.NoDelivery), kinds(verify.NoDelivery)},
 		{"no message", `delete from mailrow.messages where subject = 'plain'`,
@@ -159,6 +175,7 @@ func TestDamage(t *testing.T) {
 			if tag, err := conn.Exec(context.Background(), test.sql); err != nil || tag.RowsAffected() == 0 {
 				t.Fatalf("%v, %v", tag, err)
 			}
+			reread := []verify.Kind{verify.Part, verify.PartsMissing, verify.AddressesMissing, verify.ThreadMissing}
 			for _, o := range []verify.Options{{Quick: true}, {}, {Repair: true}} {
 				want := test.want
 				if o.Quick {
@@ -167,6 +184,11 @@ func TestDamage(t *testing.T) {
 				slices.Sort(want)
 				if got, all, _ := run(t, conn, o); !slices.Equal(got, want) {
 					t.Errorf("%+v: got %v, want %v: %+v", o, got, want, all)
+				}
+			}
+			if slices.Contains(reread, test.want[0]) {
+				if _, all, _ := run(t, conn, verify.Options{}); len(all) > 0 {
+					t.Errorf("after the repair: %+v", all)
 				}
 			}
 		})

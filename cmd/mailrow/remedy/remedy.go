@@ -16,6 +16,8 @@ func For(err error) string {
 		switch pg.Code {
 		case "3D000":
 			return "make it with createdb, or name another with --database"
+		case "22021":
+			return "write it in UTF-8, and without NUL"
 		case "42501":
 			return "connect as an administrator, or have one use mailrow grant"
 		}

@@ -158,8 +158,11 @@ func (w *Worker) release(ctx context.Context, mails []queue.Mail) error {
 // handle runs the command for one mail, and says what became of it.
 func (w *Worker) handle(ctx context.Context, m queue.Mail) error {
 	mail, err := w.fetch(ctx, m)
-	if errors.Is(err, archive.ErrNotFound) {
+	switch {
+	case errors.Is(err, archive.ErrNotFound):
 		return w.settle(ctx, m, nil, "")
+	case archive.IsDamage(err): // it must not keep the others from being handed out
+		return w.settle(ctx, m, err, "")
 	}
 	if err != nil {
 		return err

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"mailrow/deliver"
+	"mailrow/poller"
+	"mailrow/poller/kinds"
+	"mailrow/store/source"
+)
+
+// destination is where the mail of a source goes.
+type destination struct {
+	account, mailbox, to string
+}
+
+func (d *destination) flags(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&d.account, "account", "", "store the mail in this `account`, each folder in the mailbox of its name")
+	flags.StringVar(&d.mailbox, "mailbox", "", "store the mail in this `mailbox`, whatever its folder")
+	flags.StringVar(&d.to, "to", "", "store the mail with this `recipient`, whose account is found by route")
+}
+
+func (d *destination) given() bool { return *d != destination{} }
+
+// of makes a source of a URI, which must not hold a password.
+func (d *destination) of(c *cobra.Command, uri string) (source.Source, error) {
+	u, err := poller.ParseURI(uri)
+	if err != nil {
+		return source.Source{}, misused(c, "%w", err)
+	}
+	if !d.given() {
+		return source.Source{}, misused(c, "say where its mail goes: --account NAME or --to RECIPIENT")
+	}
+	if d.account == "" && d.to == "" {
+		return source.Source{}, misused(c, "--mailbox needs --account or --to")
+	}
+	if d.mailbox != "" {
+		d.mailbox = deliver.MailboxName(d.mailbox)
+	}
+	return source.Source{URI: u.String(), Account: orNil(d.account), Mailbox: orNil(d.mailbox), Recipient: orNil(d.to)}, nil
+}
+
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func (p *program) pollCommand() *cobra.Command {
+	var d destination
+	var watch, asJSON bool
+	var atOnce int
+	c := &cobra.Command{
+		Use:   "poll [SOURCE...]",
+		Short: "Fetch mail from mailboxes elsewhere",
+		Long: `Stores all mail of the sources that is not in the database yet: of those named, or
+of all that are not paused. A SOURCE is a name or a URI. A URI that is no source yet
+becomes one, without a name, so that the next run knows what it has: say where its
+mail goes with --account or --to.
+
+Mail is kept at the source unless the URI says otherwise: ?after=delete,
+?archive=FOLDER or ?after=seen, which is done once the mail is committed. A mail that
+cannot be fetched five times is left alone: mailrow source failed lists such mail.
+
+With --watch it goes on until SIGTERM or SIGINT: it looks into each source when its
+time has come or mail comes in, and follows table mailrow.sources. SIGHUP makes it
+read that at once.
+
+The exit status is 1 when a source could not be polled to its end, or a mail not be
+fetched.`,
+		Example: `  mailrow poll
+  mailrow poll maildir:///home/ann/Maildir --account ann@example.com
+  mailrow poll --watch`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case atOnce < 1:
+				return misused(c, "--at-once %d: it is 1 or more", atOnce)
+			case watch && len(args) > 0:
+				return misused(c, "--watch looks into all sources: mailrow source add adds one")
+			case d.given() && len(args) == 0:
+				return misused(c, "--account, --mailbox and --to are for a SOURCE")
+			}
+			o, err := p.polling(c, asJSON)
+			if err != nil {
+				return err
+			}
+			if watch {
+				return o.watch(c.Context(), atOnce)
+			}
+			sources, err := p.sourcesToPoll(c, args, d)
+			if err != nil {
+				return err
+			}
+			return o.once(c.Context(), sources, atOnce)
+		},
+	}
+	d.flags(c)
+	c.Flags().BoolVar(&watch, "watch", false, "go on until stopped")
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a run")
+	c.Flags().IntVar(&atOnce, "at-once", 4, "look into so `many` sources at the same time")
+	return c
+}
+
+// sourcesToPoll finds the sources that were named, or all active ones.
+func (p *program) sourcesToPoll(c *cobra.Command, args []string, d destination) (list []source.Source, err error) {
+	err = p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
+		if len(args) == 0 {
+			list, err = source.Active(ctx, conn)
+			return err
+		}
+		for _, arg := range args {
+			s, err := p.sourceToPoll(ctx, c, conn, arg, d)
+			if err != nil {
+				return err
+			}
+			list = append(list, s)
+		}
+		return nil
+	})
+	return list, err
+}
+
+func (p *program) sourceToPoll(ctx context.Context, c *cobra.Command, conn *pgx.Conn, arg string, d destination) (source.Source, error) {
+	found, err := findSource(ctx, c, conn, arg)
+	switch {
+	case errors.Is(err, source.ErrNotFound) && isURI(arg):
+		s, err := d.of(c, arg)
+		if err != nil {
+			return s, err
+		}
+		s.ID, err = source.Adopt(ctx, conn, s)
+		return s, err
+	case err != nil:
+		return found, err
+	case found.Paused:
+		return found, fmt.Errorf("source %s is paused: mailrow source resume lets it go on", found)
+	case d.given() && (text(found.Account) != d.account || text(found.Mailbox) != d.mailbox || text(found.Recipient) != d.to):
+		return found, fmt.Errorf("the mail of source %s goes elsewhere: leave --account, --mailbox and --to out, or add another source with mailrow source add --name", found)
+	}
+	return found, nil
+}
+
+// polling is a poller, and how it tells what it does.
+type polling struct {
+	*program
+	poller.Poller
+	json bool
+	bar  *progress
+	mu   sync.Mutex // output comes from several runs
+}
+
+func (p *program) polling(c *cobra.Command, asJSON bool) (*polling, error) {
+	config, err := deliver.ReadConfig(p.config)
+	if err != nil {
+		return nil, err
+	}
+	o := &polling{program: p, json: asJSON}
+	o.Poller = poller.Poller{
+		Connect: func(context.Context) (*pgx.Conn, error) { return p.open(c) },
+		Open:    kinds.Open,
+		Config:  config,
+		Warn:    o.warn,
+	}
+	return o, nil
+}
+
+// warn writes of what goes on all the same.
+func (o *polling) warn(s source.Source, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.bar != nil {
+		o.bar.end()
+	}
+	name := ""
+	if s.URI != "" {
+		name = printable(s.String()) + ": "
+	}
+	fmt.Fprintln(o.err, "mailrow: "+name+line(err))
+}
+
+// once looks into each source once.
+func (o *polling) once(ctx context.Context, sources []source.Source, atOnce int) error {
+	if len(sources) == 1 && isTerminal(o.err) {
+		o.bar = o.progress("poll "+printable(sources[0].String()), 0)
+		o.Tell = func(_ source.Source, count source.Count) { o.bar.at(count.Seen) }
+	}
+	var failed error
+	var all sync.WaitGroup
+	room := make(chan struct{}, atOnce)
+	for _, s := range sources {
+		room <- struct{}{}
+		all.Go(func() {
+			count, err := o.Run(ctx, s)
+			<-room
+			if err != nil {
+				o.warn(s, err)
+			}
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			if err != nil || count.Failed > 0 {
+				failed = errReported
+			}
+			if err := o.summary(s, count); err != nil {
+				failed = err
+			}
+		})
+	}
+	all.Wait()
+	return failed
+}
+
+// watch goes on until ctx ends. That is no failure.
+func (o *polling) watch(ctx context.Context, atOnce int) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	var failed error
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	o.Watch(ctx, poller.Watch{AtOnce: atOnce, Reread: hup, Done: func(s source.Source, count source.Count, err error) {
+		if err != nil {
+			o.warn(s, err)
+		}
+		if (count == source.Count{Seen: count.Seen}) {
+			return
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if err := o.summary(s, count); err != nil {
+			failed = err
+			stop()
+		}
+	}})
+	return failed
+}
+
+// summary writes what a run did.
+func (o *polling) summary(s source.Source, c source.Count) error {
+	if o.bar != nil {
+		o.bar.end()
+	}
+	if o.json {
+		return o.writeJSON(struct {
+			Source string    `json:"source"`
+			At     time.Time `json:"at"`
+			source.Count
+		}{s.String(), time.Now(), c})
+	}
+	return o.write(fmt.Sprintf("%s: seen %d, stored %d, already there %d, failed %d, done at the source %d, %d bytes\n",
+		printable(s.String()), c.Seen, c.Stored, c.Duplicate, c.Failed, c.Done, c.Bytes))
+}

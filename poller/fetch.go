@@ -1,0 +1,183 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"mailrow/deliver"
+	"mailrow/message"
+	"mailrow/store"
+)
+
+const (
+	// maxTries is how often a mail is tried before it is left alone.
+	maxTries = 5
+	// maxFailures in a row are not the fault of single mails.
+	maxFailures = 20
+	// keptBuffer is the most memory that is kept from one mail to the next.
+	keptBuffer = 4 << 20
+	// fetching is how long it may take to read a mail.
+	fetching = 10 * time.Minute
+)
+
+// tooLargeError is a mail that is larger than it may be: it is never cut off.
+type tooLargeError struct{ limit int64 }
+
+func (e *tooLargeError) Error() string {
+	return fmt.Sprintf("larger than max_size, which is %d bytes", e.limit)
+}
+
+// fetch reads a mail and stores it. An error is one that concerns more than this
+// mail. Otherwise, what is not stored is counted and recorded.
+func (p *pass) fetch(ctx context.Context, e Entry) (stored bool, err error) {
+	mail, err := p.read(ctx, e)
+	var broken *BrokenError
+	switch {
+	case errors.Is(err, ErrGone):
+		return false, nil
+	case errors.As(err, &broken):
+		return false, fmt.Errorf("fetch %s: %w", e.ID, err)
+	case err != nil:
+		return false, p.fail(ctx, e, fmt.Errorf("fetch: %w", err))
+	}
+	delivery, err := p.delivery(e, mail)
+	if err != nil {
+		return false, err
+	}
+	var results []store.Result
+	err = p.insist(ctx, p.Config.Timeout, func(ctx context.Context) (err error) {
+		results, err = p.deliverer.Deliver(ctx, delivery)
+		return err
+	})
+	var database *databaseError
+	switch {
+	case errors.As(err, &database):
+		return false, err
+	case err != nil:
+		return false, p.fail(ctx, e, err)
+	case results[0].Outcome == store.Unknown:
+		return false, fmt.Errorf("recipient %s has neither route nor account, and unknown is reject", delivery.Envelope.Recipients[0].Address)
+	case results[0].Outcome == store.Stored:
+		p.count.Stored++
+	default:
+		p.count.Duplicate++
+	}
+	p.failures = 0
+	p.count.Bytes += int64(len(mail))
+	return true, nil
+}
+
+// read gives all bytes of a mail, until the next one is read.
+func (p *pass) read(ctx context.Context, e Entry) ([]byte, error) {
+	limit := p.Config.MaxSize
+	if e.Size > limit {
+		return nil, &tooLargeError{limit}
+	}
+	// The mail in hand is finished when ctx ends.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetching)
+	defer cancel()
+	r, err := p.folder.Open(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if cap(p.buffer) > keptBuffer {
+		p.buffer = nil
+	}
+	b := p.buffer[:0]
+	if e.Size >= int64(cap(b)) {
+		b = make([]byte, 0, e.Size+1)
+	}
+	for {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):min(int64(cap(b)), limit+1)])
+		b = b[:len(b)+n]
+		p.buffer = b
+		switch {
+		case int64(len(b)) > limit:
+			return nil, &tooLargeError{limit}
+		case err == io.EOF:
+			return b, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// fail records that a mail could not be stored.
+func (p *pass) fail(ctx context.Context, e Entry, why error) error {
+	p.count.Failed++
+	if p.failures++; p.failures > maxFailures {
+		return fmt.Errorf("more than %d mails failed one after the other, the last %s: %w", maxFailures, e.ID, why)
+	}
+	tries := maxTries
+	var large *tooLargeError
+	if errors.As(why, &large) {
+		tries = 1
+	}
+	var quarantined bool
+	err := p.insist(ctx, p.Config.Timeout, func(ctx context.Context) (err error) {
+		quarantined, err = p.row.Fail(ctx, p.conn, e.ID, why, tries)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if quarantined {
+		p.Warn(p.source, fmt.Errorf("mail %s in folder %s is in quarantine: %w", e.ID, p.mailbox, why))
+		return nil
+	}
+	p.unsettled = true
+	p.Warn(p.source, fmt.Errorf("mail %s in folder %s is tried again later: %w", e.ID, p.mailbox, why))
+	return nil
+}
+
+// delivery addresses a mail as its source says.
+func (p *pass) delivery(e Entry, mail []byte) (*store.Delivery, error) {
+	parsed := message.Parse(mail)
+	trace := message.ReadTrace(mail, parsed)
+	config := p.Config
+	config.Account, config.Mailbox = "", ""
+	to := message.Recipient{Original: trace.OriginalTo}
+	if to.Original == "" {
+		to.Original = trace.DeliveredTo
+	}
+	if account := p.source.Account; account != nil {
+		config.Account, config.Mailbox, to.Address = *account, p.mailbox, *account
+	}
+	if mailbox := p.source.Mailbox; mailbox != nil {
+		config.Mailbox = *mailbox
+	}
+	if recipient := p.source.Recipient; recipient != nil {
+		to.Address = *recipient
+	}
+	envelope := message.Envelope{
+		Sender:     e.Sender,
+		Recipients: []message.Recipient{to},
+		Source:     p.uri.Kind,
+		ReceivedAt: plausible(e.ReceivedAt),
+		Flags:      e.Flags,
+	}
+	if envelope.Sender == nil {
+		envelope.Sender = trace.ReturnPath
+	}
+	d := deliver.Address(config, envelope)
+	if len(d.Lookups) == 0 {
+		return nil, errors.New("the source has neither an account nor a recipient")
+	}
+	d.Raw, d.Message, d.Origin = mail, parsed, p.row.Origin(e.ID)
+	return d, nil
+}
+
+// plausible leaves out times that only a wrong clock gives.
+func plausible(t time.Time) time.Time {
+	if t.Year() < 1970 || t.After(time.Now()) {
+		return time.Time{}
+	}
+	return t
+}

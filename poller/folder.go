@@ -1,0 +1,212 @@
+package poller
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"time"
+
+	"mailrow/store"
+	"mailrow/store/source"
+)
+
+const (
+	// chunk is how many mails are looked up at once.
+	chunk = 1000
+	// maxPending is how many mails are stored before they are removed, archived or
+	// marked at the source: once for each file of many mails, if it is not huge.
+	maxPending = 10_000
+	// bookkeeping is how long a statement over all mail of a folder may take.
+	bookkeeping = 10 * time.Minute
+)
+
+// pass is one way through the listing of a folder.
+type pass struct {
+	*run
+	folder  Folder
+	mailbox string
+	row     source.Folder
+	action  action
+
+	again     bool // the listing was left early
+	unsettled bool // some mail has to be looked at again
+	pending   []Entry
+	fresh     int // how many of them it was never carried out with
+	known     int64
+	ids       map[uint64]struct{} // hashes of all ids that were listed
+}
+
+// folder stores what is new in a folder, then carries the policy out. Mail is
+// removed only between two listings: a listing need not know of it.
+func (r *run) folder(ctx context.Context, s Source, name string) error {
+	f, err := s.Folder(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	act, err := actionOf(f, r.uri)
+	if err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		p := &pass{run: r, folder: f, mailbox: name, action: act}
+		if err := p.through(ctx, first); err != nil || !p.again || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// seed is of the hashes of ids.
+var seed = maphash.MakeSeed()
+
+func (p *pass) through(ctx context.Context, first bool) error {
+	err := p.insist(ctx, bookkeeping, func(ctx context.Context) (err error) {
+		p.row, err = source.OpenFolder(ctx, p.conn, p.source.ID, p.mailbox, p.uri.Place(), p.uri.Policy())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	listing, err := p.folder.List(ctx, p.row.Revision)
+	if err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
+	p.ids = map[uint64]struct{}{}
+	entries := make([]Entry, 0, chunk)
+	for e, err := range listing.Entries {
+		if err != nil {
+			return fmt.Errorf("list: %w", err)
+		}
+		entries = append(entries, e)
+		if len(entries) < chunk {
+			continue
+		}
+		if err := p.chunk(ctx, entries, first); err != nil {
+			return err
+		}
+		entries = entries[:0]
+		if ctx.Err() != nil {
+			return nil
+		}
+		// What comes back however often it is removed does not count.
+		if p.again = p.fresh >= maxPending; p.again {
+			return p.carryOut(ctx)
+		}
+	}
+	if err := p.chunk(ctx, entries, first); err != nil || ctx.Err() != nil {
+		return err
+	}
+	if err := p.carryOut(ctx); err != nil {
+		return err
+	}
+	return p.end(ctx, listing)
+}
+
+// chunk looks some mails up and stores what is new.
+func (p *pass) chunk(ctx context.Context, entries []Entry, first bool) error {
+	ids := make([]string, len(entries))
+	for i, e := range entries {
+		ids[i] = e.ID
+		p.ids[maphash.String(seed, store.SourceID(e.ID))] = struct{}{}
+	}
+	var known map[string]source.Known
+	err := p.insist(ctx, bookkeeping, func(ctx context.Context) (err error) {
+		known, err = p.row.Known(ctx, p.conn, ids)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.known += int64(len(known))
+	for _, e := range entries {
+		if ctx.Err() != nil {
+			return nil
+		}
+		k := known[e.ID]
+		if first || k.State == source.New {
+			p.count.Seen++
+		}
+		stored := k.State == source.Stored
+		switch k.State {
+		case source.Waiting:
+			p.unsettled = true
+		case source.New, source.Failed:
+			if stored, err = p.fetch(ctx, e); err != nil {
+				return err
+			}
+			if k.State == source.New {
+				p.known++
+			}
+		}
+		if stored && p.action != nil && (k.Done != p.uri.Policy() || p.uri.After != AfterSeen) {
+			p.pending = append(p.pending, e)
+			if k.Done != p.uri.Policy() {
+				p.fresh++
+			}
+		}
+		if err := p.goOn(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// goOn says now and then that the run goes on.
+func (p *pass) goOn(ctx context.Context) error {
+	p.progress()
+	if p.Tell != nil {
+		p.Tell(p.source, p.count)
+	}
+	if time.Since(p.told) < source.KeepAlive {
+		return nil
+	}
+	p.told = time.Now()
+	return p.insist(ctx, p.Config.Timeout, func(ctx context.Context) error {
+		return p.run.row.GoOn(ctx, p.conn, p.count)
+	})
+}
+
+// carryOut does at the source what is pending, all of which is committed.
+func (p *pass) carryOut(ctx context.Context) error {
+	if len(p.pending) == 0 {
+		return nil
+	}
+	if err := p.action(ctx, p.pending); err != nil {
+		return fmt.Errorf("carry out after=%s: %w", p.uri.After, err)
+	}
+	p.count.Done += int64(len(p.pending))
+	for some := range slices.Chunk(p.pending, chunk) {
+		ids := make([]string, len(some))
+		for i, e := range some {
+			ids[i] = e.ID
+		}
+		err := p.insist(ctx, bookkeeping, func(ctx context.Context) error {
+			return p.row.CarriedOut(ctx, p.conn, ids, p.uri.Policy())
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return p.goOn(ctx)
+}
+
+// end records that the listing was read to its end.
+func (p *pass) end(ctx context.Context, listing *Listing) error {
+	revision := listing.Revision
+	if p.unsettled {
+		revision = ""
+	}
+	return p.insist(ctx, bookkeeping, func(ctx context.Context) error {
+		if !listing.Partial {
+			err := p.row.Gone(ctx, p.conn, p.known, func(id string) bool {
+				_, there := p.ids[maphash.String(seed, id)]
+				return there
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return p.row.Listed(ctx, p.conn, revision)
+	})
+}

@@ -1,0 +1,71 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// statement is a call of one of the delivery functions.
+type statement struct {
+	name string // under which it is prepared
+	sql  string
+	n    int // parameters
+
+	// polled is the same for a mail with an Origin: what is known of it at its
+	// source is written in the transaction that stores it.
+	polled string
+}
+
+const (
+	deliverCount    = 59
+	deliverOneCount = 55
+	originCount     = 3
+)
+
+var (
+	deliverStatement    = newStatement("deliver", "ids, outcomes", "d (ids, outcomes)", "ids[1]", deliverCount)
+	deliverOneStatement = statement{
+		name: "mailrow_deliver_one", n: deliverOneCount,
+		sql: "select mailrow_delivery.deliver_one(" + placeholders(deliverOneCount) + ")",
+	}
+	deliverNextStatement = newStatement("deliver_next", "id", "d (id)", "id", deliverOneCount)
+)
+
+func newStatement(function, columns, as, id string, n int) statement {
+	s := statement{name: "mailrow_" + function, n: n}
+	s.sql = "select " + columns + " from mailrow_delivery." + function + "(" + placeholders(n) + ") " + as
+	s.polled = s.sql + ", lateral mailrow_polling.settle(" + placeholdersFrom(n+1, n+originCount) + ", d." + id + ")"
+	return s
+}
+
+// exec runs a statement. A mail with an origin adds its own parameters.
+func (c *Conn) exec(ctx context.Context, s statement, o *Origin, args *arguments) (*pgconn.ResultReader, error) {
+	if o != nil {
+		s.name, s.sql = s.name+"_polled", s.polled
+		args.int8(o.Source)
+		args.int8(o.Folder)
+		args.text(o.id())
+	}
+	if c.prepared == nil {
+		return c.pg.ExecParams(ctx, s.sql, args.values, args.types, args.format, nil), nil
+	}
+	if !c.prepared[s.name] {
+		if err := c.prepare(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	return c.pg.ExecPrepared(ctx, s.name, args.values, args.format, nil), nil
+}
+
+func oneRow(r *pgconn.ResultReader) ([][]byte, error) {
+	result := r.Read()
+	if result.Err != nil {
+		return nil, result.Err
+	}
+	if len(result.Rows) != 1 {
+		return nil, fmt.Errorf("%w: %d rows", errSchema, len(result.Rows))
+	}
+	return result.Rows[0], nil
+}
