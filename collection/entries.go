@@ -18,6 +18,7 @@ type entries struct {
 	folder string // of the mails
 	prefix string // of their ids in the unit
 	number int    // of those that were met
+	size   int64  // of those
 }
 
 // read reads the mails that are not settled. The revision is that of the past
@@ -58,6 +59,7 @@ func (e *entries) readFolder(ctx context.Context, folder poller.Folder) (revisio
 				return "", err
 			}
 		}
+		e.size += max(entry.Size, 0)
 		e.reader.visitor.Advance(max(entry.Size, 0))
 	}
 	return listing.Revision, nil

@@ -165,6 +165,7 @@ func (r *Reader) readMailfile(ctx context.Context, m member, kind Kind, in *Unit
 		prefix: m.name + "\x00", // the same mail may be in another file
 	}
 	_, err = part.read(ctx, source)
+	r.visitor.Advance(max(0, m.size-part.size))
 	return err
 }
 

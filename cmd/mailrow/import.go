@@ -171,9 +171,14 @@ func (p *program) importAll(c *cobra.Command, o importer.Options, paths []string
 	if written := p.write(reportText(report, o.Database == nil)); written != nil {
 		return written
 	}
+	const goOn = "what is counted above is stored: run it again to go on"
 	switch {
+	case err != nil && c.Context().Err() != nil:
+		return soFar(c.Context(), err, goOn)
+	case err != nil && report.Stored > 0:
+		return fmt.Errorf("%w: %s", err, goOn)
 	case err != nil:
-		return fmt.Errorf("%w: what is counted above is stored: run it again to go on", err)
+		return err
 	case report.Quarantined > 0:
 		return errReported
 	}
