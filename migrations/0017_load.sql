@@ -2,6 +2,58 @@
 -- statement each for all of them, and what it stores is what deliver() would have
 -- stored of one after the other.
 
+-- Attachments, of which there may be hundreds in one call: the bytes are compared
+-- instead of their hashes, and the plan of base64 is kept.
+
+create or replace function mailrow.wrap_base64(p_content bytea, p_line_length integer, p_crlf integer) returns bytea
+language plpgsql immutable strict parallel safe set search_path = pg_catalog, pg_temp as $$
+declare
+    v_text constant text := encode(p_content, 'base64');
+begin
+    -- encode() breaks lines at 76, also after the last when it is full. What takes a
+    -- text apart by characters (rtrim, translate) needs many times its size.
+    if p_line_length = 0 then
+        return convert_to(replace(v_text, E'\n', ''), 'UTF8');
+    elsif p_line_length = 76 and p_crlf = 0 then
+        return rtrim(convert_to(v_text, 'UTF8'), '\x0a');
+    elsif p_line_length = 76 then
+        return rtrim(convert_to(replace(v_text, E'\n', E'\r\n'), 'UTF8'), '\x0d0a');
+    end if;
+    return convert_to((
+        select string_agg(replace(encode(substring(p_content from i for p_line_length / 4 * 3), 'base64'), E'\n', ''),
+                          case p_crlf when 1 then E'\r\n' else E'\n' end order by i)
+        from generate_series(1, length(p_content), p_line_length / 4 * 3) i), 'UTF8');
+end $$;
+
+create or replace function mailrow.take_out(
+    p_raw bytea, p_cuts integer[], out raw bytea, out recipe integer[], out contents bytea[]
+) language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+declare
+    v_pieces bytea[] := '{}';
+    v_from   integer := 0;
+    v_blob   integer := 0;
+begin
+    recipe := '{}';
+    contents := '{}';
+    for i in 1 .. cardinality(p_cuts) by 4 loop
+        v_blob := v_blob + 1;
+        contents := contents || decode(convert_from(substring(p_raw from p_cuts[i] + 1 for p_cuts[i + 1] - p_cuts[i]), 'UTF8'), 'base64');
+        recipe := recipe || array[p_cuts[i], p_cuts[i + 1] - p_cuts[i], v_blob, p_cuts[i + 2], p_cuts[i + 3]];
+        v_pieces := v_pieces || substring(p_raw from v_from + 1 for p_cuts[i] - v_from);
+        v_from := p_cuts[i + 1];
+    end loop;
+    raw := (select string_agg(piece, ''::bytea order by n) from unnest(v_pieces) with ordinality as t (piece, n))
+           || substring(p_raw from v_from + 1);
+    if mailrow.put_back(raw, recipe, contents) is distinct from p_raw then
+        raise exception 'mailrow: what was taken out of a mail does not give it back' using errcode = 'data_exception';
+    end if;
+exception when others then
+    -- Whatever goes wrong here, the mail is stored: whole.
+    raw := p_raw;
+    recipe := null;
+    contents := '{}';
+end $$;
+
 create type mailrow_delivery.content as (
     place integer, conversation integer,
     line_ends text, header_size integer, parser smallint,
@@ -99,18 +151,31 @@ comment on function mailrow.threads_of is
 create function mailrow.join_all_threads(
     p_account bigint, p_ids bigint[], p_conversations integer[], p_named boolean[], p_several integer[], p_threads bigint[]
 ) returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
+    v_several integer[] := p_several;
     v_threads bigint[] := p_threads;
     v         record;
 begin
-    for v in
-        select i.conversation, array_agg(i.id) as ids from unnest(p_ids, p_conversations, p_named) i (id, conversation, named)
-        where i.named and i.conversation = any (p_several) group by i.conversation order by i.conversation
     loop
-        perform mailrow.join_threads(p_account, v.ids);
+        for v in
+            select array_agg(i.id) as ids from unnest(p_ids, p_conversations, p_named) i (id, conversation, named)
+            where i.named and i.conversation = any (v_several) group by i.conversation order by i.conversation
+        loop
+            perform mailrow.join_threads(p_account, v.ids);
+        end loop;
+        -- Nobody else joins any from here on, but somebody may have just before, and
+        -- so have left what we added to their threads behind.
+        v_several := array(select t.conversation from mailrow.threads_of(p_account, p_ids, p_conversations, p_named) t
+                           where t.thread <> t.last_thread);
+        exit when v_several = '{}';
     end loop;
-    for v in select * from mailrow.threads_of(p_account, p_ids, p_conversations, p_named) loop
+    for v in
+        select t.conversation, t.thread from mailrow.threads_of(p_account, p_ids, p_conversations, p_named) t
+        where t.thread <> p_threads[t.conversation]
+    loop
+        update mailrow.thread_ids t set thread = v.thread
+        where t.account_id = p_account and t.thread = p_threads[v.conversation];
         v_threads[v.conversation] := v.thread;
     end loop;
     return v_threads;

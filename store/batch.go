@@ -124,18 +124,17 @@ const (
 )
 
 // PrepareBatches readies a connection of an administrator for DeliverBatch and
-// Deliver. No timeout of the role's cuts a batch off from then on.
+// Deliver. No timeout of the role cuts a batch off from then on.
 func (c *Conn) PrepareBatches(ctx context.Context) error {
+	_, err := c.pg.Exec(ctx, `
+		set default_transaction_isolation = 'read committed';
+		select set_config(name, '0', false) from pg_settings
+		where name in ('statement_timeout', 'lock_timeout', 'idle_session_timeout', 'transaction_timeout')`).ReadAll()
+	if err != nil {
+		return fmt.Errorf("prepare batches: %w", err)
+	}
 	if err := c.Prepare(ctx); err != nil {
 		return err
-	}
-	for _, name := range []string{"statement_timeout", "lock_timeout", "idle_session_timeout"} {
-		if _, err := c.pg.Exec(ctx, "set "+name+" = 0").ReadAll(); err != nil {
-			return fmt.Errorf("prepare batches: %w", err)
-		}
-	}
-	if _, err := c.pg.Exec(ctx, "set default_transaction_isolation = 'read committed'").ReadAll(); err != nil {
-		return fmt.Errorf("prepare batches: %w", err)
 	}
 	for name, oid := range map[string]*uint32{
 		"arrival": &c.types.arrival, "content": &c.types.content, "part": &c.types.part, "address": &c.types.address,

@@ -44,6 +44,10 @@ type Result struct {
 	Err error
 }
 
+// MemoryLimit is what a program that loads mail gives debug.SetMemoryLimit: it
+// then stays below 256 MB, with mails of 50 MB among the others.
+const MemoryLimit = 192 << 20
+
 const (
 	defaultConnections = 2
 	defaultBatchBytes  = 4 << 20

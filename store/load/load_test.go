@@ -14,13 +14,10 @@ import (
 
 	"mailrow/internal/corpus"
 	"mailrow/internal/deliverytest"
-	"mailrow/internal/pgtest"
 	"mailrow/message"
 	"mailrow/store"
 	"mailrow/store/load"
 )
-
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 // mails are those of testdata and, where it is there, of the corpus.
 func mails(t *testing.T) (list []corpus.Mail) {
