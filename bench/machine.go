@@ -21,7 +21,7 @@ type machine struct {
 }
 
 func lookAtMachine(ctx context.Context, s *server) (m machine, err error) {
-	m.load = load()
+	m.load = busy()
 	if m.flush, err = flushTimes(s.cluster.SocketDir()); err != nil {
 		return m, fmt.Errorf("measure the disk: %w", err)
 	}
@@ -61,7 +61,7 @@ func flushTimes(dir string) (series, error) {
 }
 
 // load gives the load averages over 1, 5 and 15 minutes.
-func load() string {
+func busy() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	fields := strings.Fields(string(text))
 	if err != nil || len(fields) < 3 {
@@ -85,7 +85,7 @@ func (m machine) table(c *mailSet, sample [][]byte) table {
 	}
 	t := table{title: "The run", columns: []string{"", ""}}
 	t.add("cores", fmt.Sprint(runtime.NumCPU()))
-	t.add("load average before, after", m.load+", "+load())
+	t.add("load average before, after", m.load+", "+busy())
 	t.add("PostgreSQL", m.postgres+", Unix socket, trust, fsync and synchronous_commit on")
 	t.add("Go", runtime.Version()+" "+runtime.GOOS+"/"+runtime.GOARCH)
 	t.add("write of 8 KiB and fdatasync", fmt.Sprintf("median %.2f ms, p10 %.2f ms", 1000*m.flush.median(), 1000*m.flush.p10()))

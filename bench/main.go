@@ -19,6 +19,7 @@ type settings struct {
 	mails   int    // in the comparisons
 	passes  int    // over these mails, for each number of connections
 	write   string
+	only    bool // the import
 }
 
 func main() {
@@ -27,6 +28,7 @@ func main() {
 	flag.IntVar(&s.mails, "mails", 500, "how many mails the comparisons use")
 	flag.IntVar(&s.passes, "passes", 12, "how often each goes over warm connections")
 	flag.StringVar(&s.write, "write", "", "`file` whose figures to renew: docs/performance.md")
+	flag.BoolVar(&s.only, "import", false, "measure the import and nothing else")
 	flag.Parse()
 	if err := run(context.Background(), s); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -58,6 +60,22 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 
+	measure := measureAll
+	if s.only {
+		measure = measureImport
+	}
+	if err := measure(ctx, r, server, s, mail, sample); err != nil {
+		return err
+	}
+	r.tables = append([]table{r.targets(), machine.table(mail, sample)}, r.tables...)
+	r.print(os.Stdout)
+	if s.write != "" {
+		return r.replaceIn(s.write)
+	}
+	return nil
+}
+
+func measureAll(ctx context.Context, r *report, server *server, s settings, mail *mailSet, sample [][]byte) error {
 	note("one process per mail")
 	if err := measureProcesses(ctx, r, server, s, sample); err != nil {
 		return err
@@ -81,12 +99,12 @@ func run(ctx context.Context, s settings) (err error) {
 	if err := measureDisk(ctx, r, server, mail); err != nil {
 		return err
 	}
-	r.tables = append([]table{r.targets(), machine.table(mail, sample)}, r.tables...)
-	r.print(os.Stdout)
-	if s.write != "" {
-		return r.replaceIn(s.write)
-	}
-	return nil
+	return measureImport(ctx, r, server, s, mail, sample)
+}
+
+func measureImport(ctx context.Context, r *report, server *server, s settings, mail *mailSet, _ [][]byte) error {
+	note("import")
+	return measureLoading(ctx, r, server, min(s.passes, 7), mail)
 }
 
 // note tells who waits what is going on.

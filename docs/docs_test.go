@@ -94,7 +94,7 @@ func TestSQLExamples(t *testing.T) {
 
 // Each page has its own database, and its examples go in their order.
 func TestConsoleExamples(t *testing.T) {
-	for _, page := range []string{"sql.md", "search.md", "queue.md", "care.md", "security.md", "polling.md"} {
+	for _, page := range []string{"sql.md", "search.md", "queue.md", "care.md", "security.md", "polling.md", "import.md", "moving.md"} {
 		dsn := demo(t)
 		dir := scratch.ForTest(t)
 		build := exec.Command("go", "build", "-o", dir, "mailrow/cmd/mailrow")
@@ -116,7 +116,7 @@ func TestConsoleExamples(t *testing.T) {
 				}
 			}
 		}
-		if page != "search.md" && page != "care.md" && page != "polling.md" {
+		if page == "sql.md" || page == "queue.md" || page == "security.md" {
 			continue // these have tests of their own, or no SQL
 		}
 		conn := archivetest.Connect(t, dsn)

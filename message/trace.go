@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"strings"
+	"time"
 )
 
 // Trace is what the MTA that handed a mail over wrote above it: the From_ line
@@ -12,12 +13,13 @@ import (
 // there; further down anybody may have written them. All addresses are the true
 // bytes, where an environment may be mangled.
 type Trace struct {
-	ReturnPath  *string  // reverse-path, "" for the null one; nil without such a field
-	DeliveredTo string   // Delivered-To
-	OriginalTo  string   // X-Original-To
-	EnvelopeTo  []string // Envelope-To, which may name all recipients of a batch
-	Helo        string   // "from" of the first Received field, the MTA's own
-	QueueID     string   // and its "id"
+	ReturnPath  *string   // reverse-path, "" for the null one; nil without such a field
+	DeliveredTo string    // Delivered-To
+	OriginalTo  string    // X-Original-To
+	EnvelopeTo  []string  // Envelope-To, which may name all recipients of a batch
+	Helo        string    // "from" of the first Received field, the MTA's own
+	QueueID     string    // its "id"
+	ReceivedAt  time.Time // and its date; zero without one that can be read
 
 	// Identity is the SHA-256 of the mail without what the MTA writes anew at
 	// each attempt: Delivery-Date, and an Envelope-To of a batch. It is nil
@@ -131,6 +133,9 @@ func ReadTrace(mail []byte, m *Message) Trace {
 		switch strings.ToLower(f.Name) {
 		case "received":
 			t.Helo, t.QueueID = receivedFrom(body)
+			if semicolon := strings.LastIndexByte(body, ';'); semicolon >= 0 {
+				t.ReceivedAt, _ = parseDate(body[semicolon+1:])
+			}
 			t.Identity = identity(mail, varying)
 			return t
 		case "return-path":

@@ -2,6 +2,7 @@ package message
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -42,7 +43,8 @@ func TestReadTraceTrustsOnlyTheTop(t *testing.T) {
 	identity := got.Identity
 	got.Identity = nil
 	path := "s@x"
-	want := Trace{ReturnPath: &path, EnvelopeTo: []string{"a@d", "b@d", `"c, d"@d`}, Helo: "h", QueueID: "4F2B-1x"}
+	want := Trace{ReturnPath: &path, EnvelopeTo: []string{"a@d", "b@d", `"c, d"@d`}, Helo: "h", QueueID: "4F2B-1x",
+		ReceivedAt: time.Date(2026, 11, 22, 1, 14, 53, 0, time.UTC)}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -15,7 +15,7 @@ const (
 	maxThreadRefs = 100  // message ids by which a mail finds its thread: the first and the latest
 )
 
-// body adds what the body says, p_content_type to p_subject_id.
+// body adds what the body says, p_content_type to p_list_id.
 func (a *arguments) body(m *message.Message) {
 	a.textOrNull(bounded(m.ContentType))
 	a.read(m.Text)
@@ -31,10 +31,13 @@ func (a *arguments) body(m *message.Message) {
 	a.textOrNull(m.AutoSubmitted)
 	a.bool(m.Bulk)
 	a.textOrNull(bounded(m.ListID))
-	a.structure(m)
-	ids, subject := threadIDs(m)
-	a.int8Array(ids)
-	a.int8OrNull(subject)
+}
+
+// threads adds p_thread_ids and p_subject_id.
+func (a *arguments) threads(m *message.Message) {
+	t := ThreadsOf(m)
+	a.int8Array(t.Named)
+	a.int8OrNull(t.Left)
 }
 
 // read adds a text and its pieces: one of them, or neither where there is no text.
@@ -86,10 +89,15 @@ func recipientNames(m *message.Message) (names []string) {
 	return names
 }
 
-// threadIDs gives the ids by which a mail finds its thread and by which others
-// find it, in order. The last is for others only: a reply that names no message
-// goes by its subject, and by who writes to whom.
-func threadIDs(m *message.Message) (ids []int64, subject *int64) {
+// Threads are the ids by which a mail finds its thread and others find it.
+type Threads struct {
+	Named []int64 // of the messages that it names, itself included; in order, each once
+	Left  *int64  // left for answers that name no message; the mail itself does not go by it
+}
+
+// ThreadsOf gives the ids of a mail: hashes of message ids. A reply that names no
+// message goes by its subject, and by who writes to whom.
+func ThreadsOf(m *message.Message) (t Threads) {
 	refs := append(slices.Clone(m.References), m.InReplyTo...)
 	if len(refs) > maxThreadRefs {
 		refs = append(refs[:1], refs[len(refs)-maxThreadRefs+1:]...)
@@ -99,18 +107,19 @@ func threadIDs(m *message.Message) (ids []int64, subject *int64) {
 		refs = append(refs, m.MessageID)
 	}
 	for _, ref := range refs {
-		ids = append(ids, threadID(ref))
+		t.Named = append(t.Named, threadID(ref))
 	}
 	if key, reply := conversation(m); key != "" {
 		id := threadID(key)
 		if reply && !named {
-			ids = append(ids, id)
-		} else if !slices.Contains(ids, id) {
-			subject = &id
+			t.Named = append(t.Named, id)
+		} else if !slices.Contains(t.Named, id) {
+			t.Left = &id
 		}
 	}
-	slices.Sort(ids)
-	return slices.Compact(ids), subject
+	slices.Sort(t.Named)
+	t.Named = slices.Compact(t.Named)
+	return t
 }
 
 // conversation names what a mail and its answer have in common: the base of

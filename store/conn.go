@@ -28,6 +28,7 @@ const (
 type Conn struct {
 	pg       *pgconn.PgConn
 	prepared map[string]bool // names of statements; nil: none is to be
+	types    batchTypes      // once PrepareBatches has found them
 }
 
 // On delivers over a connection that is open, and remains its owner's.
@@ -121,6 +122,9 @@ func (c *Conn) prepare(ctx context.Context, s statement) error {
 	c.prepared[s.name] = true
 	return nil
 }
+
+// Lost says whether the connection is of no use any more.
+func (c *Conn) Lost() bool { return c.pg.IsClosed() }
 
 // Close says goodbye to the server. What was committed stays so whatever it returns.
 func (c *Conn) Close(ctx context.Context) error {

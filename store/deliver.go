@@ -173,6 +173,8 @@ func (c *Conn) deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 	args.textArray(n, func(i int) (string, bool) { return d.Lookups[i].Base, true })
 	args.message(d)
 	args.body(d.Message)
+	args.structure(d.Message)
+	args.threads(d.Message)
 	args.contents(d)
 	to := d.Envelope.Recipients
 	args.text(d.Envelope.Source)
@@ -215,6 +217,8 @@ func (c *Conn) deliverOne(ctx context.Context, d *Delivery) ([]Result, error) {
 	args.text(lookup.Base)
 	args.message(d)
 	args.body(d.Message)
+	args.structure(d.Message)
+	args.threads(d.Message)
 	args.text(d.Envelope.Source)
 	args.textPointer(d.Envelope.Sender)
 	args.text(to.Address)
@@ -347,11 +351,7 @@ func fieldsByRule(fields []message.Field, header []byte) bool {
 
 // client adds p_client_address to p_flags.
 func (a *arguments) client(e *message.Envelope) {
-	address := ""
-	if e.ClientAddress.IsValid() {
-		address = e.ClientAddress.Unmap().WithZone("").String()
-	}
-	a.inetOrNull(address)
+	a.inetOrNull(e.ClientAddress.Unmap())
 	a.textOrNull(e.ClientHelo)
 	a.textOrNull(e.ClientName)
 	a.textOrNull(e.ClientProtocol)

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"math"
+	"net/netip"
 	"time"
 
 	"mailrow/message"
@@ -33,6 +34,7 @@ const (
 	oidInt4        = 23
 	oidText        = 25
 	oidInet        = 869
+	oidBoolArray   = 1000
 	oidByteaArray  = 1001
 	oidInt4Array   = 1007
 	oidTextArray   = 1009
@@ -103,13 +105,18 @@ func (a *arguments) textPointer(s *string) {
 	a.text(*s)
 }
 
-// inetOrNull sends an address in its text form, "" as NULL.
-func (a *arguments) inetOrNull(s string) {
-	if s == "" {
-		a.add(oidInet, 0, nil)
+// inetOrNull sends an address, the zero one as NULL.
+func (a *arguments) inetOrNull(address netip.Addr) {
+	if !address.IsValid() {
+		a.add(oidInet, binaryFormat, nil)
 		return
 	}
-	a.add(oidInet, 0, []byte(s))
+	const inet, inet6 = 2, 3 // PGSQL_AF_INET and its like, wherever the server runs
+	b := []byte{inet, byte(address.BitLen()), 0, byte(address.BitLen() / 8)}
+	if address.Is6() {
+		b[0] = inet6
+	}
+	a.add(oidInet, binaryFormat, append(b, address.AsSlice()...))
 }
 
 // timeOrNull sends the zero time as NULL. PostgreSQL counts microseconds from
@@ -164,6 +171,17 @@ func (a *arguments) int8Array(list []int64) {
 		b = binary.BigEndian.AppendUint64(b, uint64(n))
 	}
 	a.add(oidInt8Array, binaryFormat, b)
+}
+
+func (a *arguments) boolArray(n int, at func(i int) bool) {
+	b := arrayHeader(n, oidBool, 5*n)
+	for i := range n {
+		b = append(b, 0, 0, 0, 1, 0)
+		if at(i) {
+			b[len(b)-1] = 1
+		}
+	}
+	a.add(oidBoolArray, binaryFormat, b)
 }
 
 // int4ArrayOrNull sends an empty list as NULL.

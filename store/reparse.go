@@ -25,6 +25,8 @@ func Reparse(ctx context.Context, pg *pgconn.PgConn, account, id int64, raw []by
 	args.bytea(raw)
 	args.message(d)
 	args.body(d.Message)
+	args.structure(d.Message)
+	args.threads(d.Message)
 	args.contents(d)
 	row, err := oneRow(pg.ExecParams(ctx, reparseSQL, args.values, args.types, args.format, nil))
 	if err != nil {

@@ -12,15 +12,9 @@ import (
 // structure adds p_parts and p_addresses: arrays in JSON, of an object per part
 // and of an array per address.
 func (a *arguments) structure(m *message.Message) {
-	cut := make([]int, len(m.Parts)) // from 1; 0 for what stays in raw
-	for i, c := range cuts(m) {
-		cut[c.Part] = i + 1
-	}
 	w := json{text: append(make([]byte, 0, 256+256*len(m.Parts)), jsonbVersion), clean: a.clean}
 	w.raw("[")
-	contents := 0
-	for i := range m.Parts {
-		part := &m.Parts[i]
+	parts(m, func(i int, part *message.Part, cut, content int) {
 		if i > 0 {
 			w.raw(",")
 		}
@@ -40,26 +34,52 @@ func (a *arguments) structure(m *message.Message) {
 		w.raw(`,"attachment":`)
 		w.raw(strconv.FormatBool(part.Attachment))
 		w.string("kept", kept(part))
-		switch {
-		case cut[i] > 0:
-			w.number("cut", cut[i])
-		case isContent(m, i):
-			contents++
-			w.number("content", contents)
+		if cut > 0 {
+			w.number("cut", cut)
+		}
+		if content > 0 {
+			w.number("content", content)
 		}
 		w.raw("}")
-	}
+	})
 	w.raw("]")
 	a.add(oidJsonb, binaryFormat, w.text)
 	w = json{text: []byte{jsonbVersion}, clean: a.clean}
 	w.raw("[")
-	w.addresses("from", m.From)
-	w.addresses("sender", m.Sender)
-	w.addresses("reply-to", m.ReplyTo)
-	w.addresses("to", m.To)
-	w.addresses("cc", m.Cc)
+	eachAddress(m, func(i int, field, address, name string) {
+		if i > 0 {
+			w.raw(",")
+		}
+		w.raw("[")
+		w.quoted(field)
+		w.raw(",")
+		w.quoted(address)
+		if name != "" {
+			w.raw(",")
+			w.quoted(name)
+		}
+		w.raw("]")
+	})
 	w.raw("]")
 	a.add(oidJsonb, binaryFormat, w.text)
+}
+
+// parts gives each part with the number of its content among those cut out of
+// the mail or those sent beside it, from 1, and 0 for what it is not.
+func parts(m *message.Message, yield func(i int, part *message.Part, cut, content int)) {
+	cut := make([]int, len(m.Parts))
+	for i, c := range cuts(m) {
+		cut[c.Part] = i + 1
+	}
+	contents := 0
+	for i := range m.Parts {
+		content := 0
+		if cut[i] == 0 && isContent(m, i) {
+			contents++
+			content = contents
+		}
+		yield(i, &m.Parts[i], cut[i], content)
+	}
 }
 
 // kept says where SQL finds the content of a part that is in no blob.
@@ -155,8 +175,6 @@ const jsonbVersion = 1
 type json struct {
 	text  []byte
 	clean func(string) string
-
-	count int // addresses so far
 }
 
 func (w *json) raw(s string) { w.text = append(w.text, s...) }
@@ -202,24 +220,20 @@ func (w *json) quoted(s string) {
 	w.text = append(w.text, '"')
 }
 
-func (w *json) addresses(field string, list []message.Address) {
-	for _, address := range list {
-		if address.Address == "" && address.Name == "" || w.count == maxAddresses {
-			continue
+// eachAddress gives the addresses as they are stored.
+func eachAddress(m *message.Message, yield func(i int, field, address, name string)) {
+	i := 0
+	for _, list := range [...]struct {
+		field string
+		of    []message.Address
+	}{{"from", m.From}, {"sender", m.Sender}, {"reply-to", m.ReplyTo}, {"to", m.To}, {"cc", m.Cc}} {
+		for _, address := range list.of {
+			if address.Address == "" && address.Name == "" || i == maxAddresses {
+				continue
+			}
+			yield(i, list.field, bounded(strings.ToLower(address.Address)), address.Name)
+			i++
 		}
-		if w.count > 0 {
-			w.raw(",")
-		}
-		w.count++
-		w.raw("[")
-		w.quoted(field)
-		w.raw(",")
-		w.quoted(bounded(strings.ToLower(address.Address)))
-		if address.Name != "" {
-			w.raw(",")
-			w.quoted(address.Name)
-		}
-		w.raw("]")
 	}
 }
 

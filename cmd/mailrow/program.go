@@ -48,7 +48,7 @@ command was not understood, and 130 or 143 when SIGINT or SIGTERM ended it.`,
 	flags.BoolVarP(&p.verbose, "verbose", "v", false, "log to standard error what is done")
 	root.AddCommand(
 		p.migrateCommand(), p.setupCommand(), p.doctorCommand(),
-		p.routeCommand(), p.grantCommand(), p.revokeCommand(),
+		p.routeCommand(), p.grantCommand(), p.revokeCommand(), p.importCommand(),
 		p.listCommand(), p.showCommand(), p.rawCommand(), p.deleteCommand(), p.reparseCommand(),
 		p.searchCommand(), p.indexCommand(), p.setLanguageCommand(),
 		p.waitCommand(), p.queueCommand(), p.lmtpCommand(), p.sourceCommand(), p.pollCommand(),

@@ -12,6 +12,7 @@ type progress struct {
 	out      io.Writer
 	what     string // such as "reparse"
 	total    int64  // 0: not known
+	bytes    bool   // what is counted
 	terminal bool
 
 	start, last time.Time
@@ -48,10 +49,14 @@ func (g *progress) end() {
 
 func (g *progress) line(done int64) string {
 	rate := float64(done) / time.Since(g.start).Seconds()
-	if g.total <= 0 {
-		return fmt.Sprintf("%s: %d, %.0f/s", g.what, done, rate)
+	text := func(n int64) string { return fmt.Sprint(n) }
+	if g.bytes {
+		text = bytesText
 	}
-	line := fmt.Sprintf("%s: %d of %d (%d %%), %.0f/s", g.what, done, g.total, 100*done/g.total, rate)
+	if g.total <= 0 {
+		return fmt.Sprintf("%s: %s, %s/s", g.what, text(done), text(int64(rate)))
+	}
+	line := fmt.Sprintf("%s: %s of %s (%d %%), %s/s", g.what, text(done), text(g.total), 100*done/g.total, text(int64(rate)))
 	if rate > 0 && done < g.total {
 		left := time.Duration(float64(g.total-done) / rate * float64(time.Second))
 		line += fmt.Sprintf(", %v left", left.Round(time.Second))

@@ -386,7 +386,7 @@ func TestReaderMayNotWrite(t *testing.T) {
 	for _, table := range []string{"accounts", "mailboxes", "messages", "deliveries", "routes", "grants", "migrations"} {
 		refused(t, conn, writes("mailrow."+table)...)
 	}
-	for _, relation := range []string{"grants", "routes", "migrations"} {
+	for _, relation := range []string{"grants", "routes", "migrations", "imports"} {
 		refused(t, conn, "select from mailrow."+relation)
 	}
 	refused(t, conn,

@@ -1,0 +1,350 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mailrow/message"
+)
+
+// Batch is mail for one account that DeliverBatch stores together, in its order
+// of arrival. The zero Batch is empty.
+//
+// It keeps the mails of each conversation together, as far as the batch itself
+// tells which they are, so that the database is asked once for each conversation.
+type Batch struct {
+	to      destination
+	list    []*Delivery
+	threads []Threads
+	size    int // bytes of the mails
+
+	ids   map[int64]threadKey
+	first []int // for each mail one of its conversation that came no later; itself in the first
+}
+
+// threadKey is an id of a conversation.
+type threadKey struct {
+	mail  int  // one of the conversation
+	named bool // a mail of it goes by the id
+}
+
+// destination is what all mails of a batch have in common.
+type destination struct {
+	account          string
+	lookup           Lookup
+	extensionMailbox bool
+}
+
+// Add appends a mail and says whether it could: a mail of several recipients and
+// the like only Deliver can store, and one for another account, or one that goes
+// by what a mail before it in the batch has left, begins another batch.
+func (b *Batch) Add(d *Delivery, t Threads) bool {
+	if len(d.Lookups) != 1 || d.Identity != nil || d.RejectUnknown {
+		return false
+	}
+	to := destination{d.Account, d.Lookups[0], d.ExtensionMailbox}
+	if len(b.list) == 0 {
+		b.to, b.ids = to, map[int64]threadKey{}
+	} else if b.to != to || b.isLeft(t.Named) {
+		return false
+	}
+	mail := len(b.list)
+	b.list = append(b.list, d)
+	b.threads = append(b.threads, t)
+	b.size += len(d.Raw)
+	b.first = append(b.first, mail)
+	for _, id := range t.Named {
+		if key, found := b.ids[id]; found {
+			b.join(mail, key.mail)
+		} else {
+			b.ids[id] = threadKey{mail, true}
+		}
+	}
+	if t.Left != nil {
+		if _, found := b.ids[*t.Left]; !found {
+			b.ids[*t.Left] = threadKey{mail, false}
+		}
+	}
+	return true
+}
+
+// isLeft: whether the database has such an id decides to which mail it leads,
+// and only the database knows.
+func (b *Batch) isLeft(ids []int64) bool {
+	return slices.ContainsFunc(ids, func(id int64) bool {
+		key, found := b.ids[id]
+		return found && !key.named
+	})
+}
+
+// Has says whether a mail of the batch has the id.
+func (b *Batch) Has(id int64) bool {
+	_, found := b.ids[id]
+	return found
+}
+
+// Len is the number of mails, Size that of their bytes.
+func (b *Batch) Len() int  { return len(b.list) }
+func (b *Batch) Size() int { return b.size }
+
+// Deliveries are the mails in their order.
+func (b *Batch) Deliveries() []*Delivery { return b.list }
+
+// Halves divides a batch of at least two mails.
+func (b *Batch) Halves() (first, second *Batch) {
+	halves := [2]*Batch{{}, {}}
+	for i, d := range b.list {
+		halves[2*i/len(b.list)].Add(d, b.threads[i])
+	}
+	return halves[0], halves[1]
+}
+
+// conversation is the first mail of the one that a mail belongs to.
+func (b *Batch) conversation(mail int) int {
+	for b.first[mail] != mail {
+		b.first[mail] = b.first[b.first[mail]]
+		mail = b.first[mail]
+	}
+	return mail
+}
+
+func (b *Batch) join(one, other int) {
+	one, other = b.conversation(one), b.conversation(other)
+	b.first[max(one, other)] = min(one, other)
+}
+
+const (
+	batchName  = "mailrow_deliver_all"
+	batchCount = 15
+)
+
+// PrepareBatches readies a connection of an administrator for DeliverBatch and
+// Deliver. No timeout of the role cuts a batch off from then on.
+func (c *Conn) PrepareBatches(ctx context.Context) error {
+	_, err := c.pg.Exec(ctx, `
+		set default_transaction_isolation = 'read committed';
+		select set_config(name, '0', false) from pg_settings
+		where name in ('statement_timeout', 'lock_timeout', 'idle_session_timeout', 'transaction_timeout')`).ReadAll()
+	if err != nil {
+		return fmt.Errorf("prepare batches: %w", err)
+	}
+	if err := c.Prepare(ctx); err != nil {
+		return err
+	}
+	for name, oid := range map[string]*uint32{
+		"arrival": &c.types.arrival, "content": &c.types.content, "part": &c.types.part, "address": &c.types.address,
+	} {
+		row, err := oneRow(c.pg.ExecParams(ctx, "select ('mailrow_delivery.' || $1)::regtype::oid",
+			[][]byte{[]byte(name)}, []uint32{oidText}, nil, nil))
+		if err != nil {
+			return fmt.Errorf("prepare batches: %w", err)
+		}
+		n, err := strconv.ParseUint(string(row[0]), 10, 32)
+		if err != nil {
+			return fmt.Errorf("prepare batches: %w: oid %q", errSchema, row[0])
+		}
+		*oid = uint32(n)
+	}
+	sql := "select ids, redelivered from mailrow_delivery.deliver_all(" + placeholders(batchCount) + ")"
+	if _, err := c.pg.Prepare(ctx, batchName, sql, nil); err != nil {
+		return fmt.Errorf("prepare batches: %w", err)
+	}
+	return nil
+}
+
+// batchTypes are the oids of the composite types of deliver_all.
+type batchTypes struct{ arrival, content, part, address uint32 }
+
+// DeliverBatch stores all mails of a batch in one transaction, as Deliver would one
+// after the other, and gives their results in order. After an error nothing is
+// known to be stored; calling again with the same mails is always right.
+func (c *Conn) DeliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
+	for attempt := 1; ; attempt++ {
+		results, err := c.deliverBatch(ctx, b)
+		if err == nil || attempt == deliverAttempts || !isCollision(err) {
+			return results, err
+		}
+	}
+}
+
+func (c *Conn) deliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
+	contents, arrivals := b.distinct()
+	args := newArguments(batchCount)
+	args.textOrNull(b.to.account)
+	args.bool(b.to.extensionMailbox)
+	args.text(b.to.lookup.Address)
+	args.textOrNull(b.to.lookup.Wildcard)
+	args.text(b.to.lookup.Base)
+	args.textOrNull(b.to.lookup.Extension)
+	cleaned := args.cleaned
+	conversations := b.conversations(args, contents)
+	args.records(c.types.arrival, 0, func(r *records) {
+		for _, a := range arrivals {
+			r.cleaned = cleaned
+			b.arrival(r.row(), &a)
+			r.end()
+		}
+	})
+	sorted := slices.SortedFunc(slices.Values(contents), func(x, y *content) int { return x.index - y.index })
+	args.records(c.types.content, 1024*len(sorted), func(r *records) {
+		for _, one := range sorted {
+			d := b.list[one.mail]
+			r.row()
+			r.int4(one.place)
+			r.int4(conversations[b.conversation(one.mail)])
+			r.message(d)
+			r.body(d.Message)
+			r.contents(d)
+			r.end()
+		}
+	})
+	args.records(c.types.part, 0, func(r *records) {
+		for _, one := range contents {
+			parts(b.list[one.mail].Message, func(i int, part *message.Part, cut, content int) {
+				r.row().int4(one.index)
+				r.part(i, part, cut, content)
+				r.end()
+			})
+		}
+	})
+	args.records(c.types.address, 0, func(r *records) {
+		for _, one := range contents {
+			eachAddress(b.list[one.mail].Message, func(i int, field, address, name string) {
+				r.row().int4(one.index)
+				r.int2(int16(i + 1))
+				r.text(field)
+				r.text(address)
+				r.textOrNull(name)
+				r.end()
+			})
+		}
+	})
+	args.byteaArray(len(sorted), func(i int) []byte { return b.list[sorted[i].mail].Raw })
+	row, err := oneRow(c.pg.ExecPrepared(ctx, batchName, args.values, args.format, nil))
+	if err != nil {
+		return nil, fmt.Errorf("store messages: %w", err)
+	}
+	return b.results(row, arrivals)
+}
+
+// content is one of the distinct mails of a batch.
+type content struct {
+	mail   int // the first of this content
+	place  int // from 1, in order of arrival
+	index  int // from 1, in order of sha256: see store_messages()
+	sha256 [sha256.Size]byte
+}
+
+// arrival is one of the distinct arrivals of a batch.
+type arrival struct {
+	mails []int // of this arrival
+	of    *content
+}
+
+// distinct finds what the batch has more than once.
+func (b *Batch) distinct() (contents []*content, arrivals []arrival) {
+	type place struct {
+		of                 *content
+		mailbox, recipient string
+	}
+	byHash, byPlace := map[[sha256.Size]byte]*content{}, map[place]int{}
+	for i, d := range b.list {
+		hash := sha256.Sum256(d.Raw)
+		c := byHash[hash]
+		if c == nil {
+			c = &content{mail: i, place: len(contents) + 1, sha256: hash}
+			byHash[hash] = c
+			contents = append(contents, c)
+		}
+		at := place{c, mailbox(d), d.Envelope.Recipients[0].Address}
+		n, found := byPlace[at]
+		if !found {
+			n = len(arrivals)
+			byPlace[at] = n
+			arrivals = append(arrivals, arrival{of: c})
+		}
+		arrivals[n].mails = append(arrivals[n].mails, i)
+	}
+	sorted := slices.SortedFunc(slices.Values(contents), func(x, y *content) int { return bytes.Compare(x.sha256[:], y.sha256[:]) })
+	for i, c := range sorted {
+		c.index = i + 1
+	}
+	return contents, arrivals
+}
+
+// mailbox names where a mail goes, as far as it is known without the routes.
+func mailbox(d *Delivery) string {
+	switch {
+	case d.ExtensionMailbox && d.Lookups[0].Extension != "":
+		return ""
+	case strings.EqualFold(d.Mailbox, "inbox"), d.Mailbox == "" && d.Account != "":
+		return "INBOX"
+	}
+	return d.Mailbox
+}
+
+// conversations adds p_thread_ids to p_first, and gives the numbers of the
+// conversations, from 1, by their first mail.
+func (b *Batch) conversations(args *arguments, contents []*content) map[int]int {
+	number, first := map[int]int{}, []int{}
+	for _, c := range contents {
+		if conversation := b.conversation(c.mail); number[conversation] == 0 {
+			first = append(first, c.index)
+			number[conversation] = len(first)
+		}
+	}
+	ids := make([]int64, 0, len(b.ids))
+	for id := range b.ids {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	args.int8Array(ids)
+	args.int4Array(len(ids), func(i int) int { return number[b.conversation(b.ids[ids[i]].mail)] })
+	args.boolArray(len(ids), func(i int) bool { return b.ids[ids[i]].named })
+	args.int4Array(len(first), func(i int) int { return first[i] })
+	return number
+}
+
+func (b *Batch) arrival(args *arguments, a *arrival) {
+	d := b.list[a.mails[0]]
+	to := d.Envelope.Recipients[0]
+	args.int4(a.of.index)
+	args.textOrNull(mailbox(d))
+	args.int4(len(a.mails) - 1)
+	args.text(d.Envelope.Source)
+	args.textPointer(d.Envelope.Sender)
+	args.text(to.Address)
+	args.textOrNull(to.Original)
+	args.textOrNull(d.Lookups[0].Extension)
+	args.client(d.Envelope)
+	args.envelopeDefects(d.Defects)
+}
+
+// results says what became of each mail: of those with one arrival the first may
+// be new.
+func (b *Batch) results(row [][]byte, arrivals []arrival) ([]Result, error) {
+	ids := strings.Split(strings.Trim(string(row[0]), "{}"), ",")
+	before := strings.Split(strings.Trim(string(row[1]), "{}"), ",")
+	if len(ids) != len(arrivals) || len(before) != len(arrivals) {
+		return nil, fmt.Errorf("store messages: %w: %q %q for %d arrivals", errSchema, row[0], row[1], len(arrivals))
+	}
+	results := make([]Result, len(b.list))
+	for i, a := range arrivals {
+		id, err := strconv.ParseInt(ids[i], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("store messages: %w: id %q", errSchema, ids[i])
+		}
+		for _, mail := range a.mails {
+			results[mail] = Result{ID: id, Outcome: Redelivered}
+		}
+		if before[i] == "0" {
+			results[a.mails[0]].Outcome = Stored
+		}
+	}
+	return results, nil
+}
