@@ -81,7 +81,9 @@ type Entry struct {
 	Place any
 }
 
-// Remover is a folder that mails can be removed from.
+// Remover is a folder that mails can be removed from. Neither this nor its like
+// below is asked for while Entries of a Listing is read, and the listing is of no
+// use afterwards.
 type Remover interface {
 	// Remove removes mails for good, together where that is cheaper. One that is
 	// gone already is no error. After an error some may be removed, and none that
