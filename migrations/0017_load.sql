@@ -132,6 +132,55 @@ begin
               attachment boolean, kept text, cut integer, content integer)) p;
 end $$;
 
+create or replace function mailrow.find_thread(p_account bigint, p_ids bigint[], p_subject_id bigint, p_new bigint) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+declare
+    v_added   bigint[];
+    v_others  bigint[];  -- ids that others have brought
+    v_threads bigint[];
+    v_thread  bigint;
+begin
+    -- Every delivery brings its ids first and in their order, so that two of one
+    -- thread wait for each other here, and never in a circle.
+    with added as (
+        insert into mailrow.thread_ids (account_id, id, thread)
+        select p_account, i, coalesce((select min(t.thread) from mailrow.thread_ids t
+                                       where t.account_id = p_account and t.id = any (p_ids)), p_new)
+        from unnest(p_ids || p_subject_id) i where i is not null order by i
+        on conflict on constraint thread_ids_pkey do nothing
+        returning id
+    )
+    select coalesce(array_agg(a.id), '{}') into v_added from added a;
+    v_others := array(select i from unnest(p_ids) i where i <> all (v_added));
+    loop
+        select array_agg(distinct t.thread order by t.thread) into v_threads
+        from mailrow.thread_ids t
+        where t.account_id = p_account and t.id = any (p_ids);
+        if cardinality(v_threads) > 1 then
+            v_thread := mailrow.join_threads(p_account, p_ids);
+            exit;
+        elsif cardinality(v_others) = 0 or v_threads is null then
+            v_thread := coalesce(v_threads[1], p_new);
+            exit;
+        end if;
+        -- A lock on a row that others see keeps them from joining this thread to an
+        -- older one until our message is there.
+        perform from mailrow.thread_ids t
+        where t.account_id = p_account and t.id = any (v_others) and t.thread = v_threads[1] limit 1 for share;
+        if found then
+            v_thread := v_threads[1];
+            exit;
+        end if;
+        v_others := array(select t.id from mailrow.thread_ids t where t.account_id = p_account and t.id = any (v_others));
+    end loop;
+    -- Who has joined the thread meanwhile did not see the subject that came with it.
+    if p_subject_id = any (v_added) then
+        update mailrow.thread_ids t set thread = v_thread
+        where t.account_id = p_account and t.id = p_subject_id and t.thread <> v_thread;
+    end if;
+    return v_thread;
+end $$;
+
 -- Below, "limit 1" makes the planner look each row up by its key, whatever it thinks
 -- of the tables when it makes the plan that the connection keeps.
 
