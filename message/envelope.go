@@ -34,4 +34,8 @@ type Recipient struct {
 	// Extension is what follows the recipient delimiter in the local part;
 	// "" when there is none.
 	Extension string
+
+	// DSN is what the sender asked of delivery status notifications (RFC 3461):
+	// RET=, ENVID= and NOTIFY= in that order; "" when nothing.
+	DSN string
 }

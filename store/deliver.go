@@ -187,7 +187,7 @@ func (c *Conn) deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 	args.bytea(d.Identity)
 	args.bytea(d.Raw)
 
-	r, err := c.exec(ctx, deliverStatement, d.Origin, args)
+	r, err := c.exec(ctx, deliverStatement, d, args)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +200,7 @@ func (c *Conn) deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 
 // common says whether deliver_one, or deliver_next, may be all it takes.
 func (d *Delivery) common() bool {
-	return len(d.Lookups) == 1 && d.Identity == nil && plain(d.Message) &&
+	return len(d.Lookups) == 1 && d.Identity == nil && !d.asksForDSN() && plain(d.Message) &&
 		(d.Mailbox == "" || d.Mailbox == "INBOX") && (!d.ExtensionMailbox || d.Lookups[0].Extension == "")
 }
 
@@ -232,7 +232,7 @@ func (c *Conn) deliverOne(ctx context.Context, d *Delivery) ([]Result, error) {
 	if c.prepared != nil || d.Origin != nil { // a connection that goes on
 		statement = deliverNextStatement
 	}
-	r, err := c.exec(ctx, statement, d.Origin, args)
+	r, err := c.exec(ctx, statement, d, args)
 	if err != nil {
 		return nil, err
 	}

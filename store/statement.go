@@ -3,8 +3,11 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"mailrow/message"
 )
 
 // statement is a call of one of the delivery functions.
@@ -16,6 +19,9 @@ type statement struct {
 	// polled is the same for a mail with an Origin: what is known of it at its
 	// source is written in the transaction that stores it.
 	polled string
+
+	// asked is the same for a mail with parameters of RFC 3461.
+	asked string
 }
 
 const (
@@ -25,7 +31,7 @@ const (
 )
 
 var (
-	deliverStatement    = newStatement("deliver", "ids, outcomes", "d (ids, outcomes)", "ids[1]", deliverCount)
+	deliverStatement    = newDeliverStatement()
 	deliverOneStatement = statement{
 		name: "mailrow_deliver_one", n: deliverOneCount,
 		sql: "select mailrow_delivery.deliver_one(" + placeholders(deliverOneCount) + ")",
@@ -40,9 +46,26 @@ func newStatement(function, columns, as, id string, n int) statement {
 	return s
 }
 
-// exec runs a statement. A mail with an origin adds its own parameters.
-func (c *Conn) exec(ctx context.Context, s statement, o *Origin, args *arguments) (*pgconn.ResultReader, error) {
-	if o != nil {
+func newDeliverStatement() statement {
+	s := newStatement("deliver", "ids, outcomes", "d (ids, outcomes)", "ids[1]", deliverCount)
+	s.asked = s.sql + ", lateral mailrow_delivery.note_dsn($60, d.ids)"
+	return s
+}
+
+// asksForDSN says whether a statement of a delivery has to record that.
+func (d *Delivery) asksForDSN() bool {
+	return slices.ContainsFunc(d.Envelope.Recipients, func(to message.Recipient) bool { return to.DSN != "" })
+}
+
+// exec runs a statement. A mail with an origin, or with parameters of RFC 3461, adds
+// its own.
+func (c *Conn) exec(ctx context.Context, s statement, d *Delivery, args *arguments) (*pgconn.ResultReader, error) {
+	if d.asksForDSN() {
+		s.name, s.sql = s.name+"_asked", s.asked
+		to := d.Envelope.Recipients
+		args.textArray(len(to), func(i int) (string, bool) { return to[i].DSN, to[i].DSN != "" })
+	}
+	if o := d.Origin; o != nil {
 		s.name, s.sql = s.name+"_polled", s.polled
 		args.int8(o.Source)
 		args.int8(o.Folder)

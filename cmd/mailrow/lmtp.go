@@ -182,7 +182,7 @@ func envelopeOfLMTP(m *lmtp.Mail) deliver.EnvelopeOf {
 			e.QueueID = t.QueueID
 		}
 		for _, to := range m.Recipients {
-			e.Recipients = append(e.Recipients, message.Recipient{Address: to.Address, Original: to.Original})
+			e.Recipients = append(e.Recipients, message.Recipient{Address: to.Address, Original: to.Original, DSN: m.DSN(to)})
 		}
 		return e
 	}

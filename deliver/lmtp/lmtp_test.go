@@ -249,6 +249,12 @@ func TestEnvelope(t *testing.T) {
 	if diff := cmp.Diff(want, b.mails); diff != "" {
 		t.Error(diff)
 	}
+	if got := want[0].DSN(want[0].Recipients[0]); got != "RET=FULL ENVID=id+1 NOTIFY=NEVER" {
+		t.Errorf("got %q", got)
+	}
+	if got := want[1].DSN(want[1].Recipients[0]); got != "" {
+		t.Errorf("got %q", got)
+	}
 }
 
 func TestNotReadyIs421(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 )
@@ -30,6 +31,18 @@ type Recipient struct {
 	Address  string // message.ForwardPath of what was given
 	Original string // the address of ORCPT (RFC 3461), decoded; "" without
 	Notify   string // NOTIFY of RFC 3461, as given
+}
+
+// DSN is what the sender asked of notifications about a recipient, in the words of
+// RFC 3461: RET=, ENVID= and NOTIFY= in that order.
+func (m *Mail) DSN(to Recipient) string {
+	var asked []string
+	for _, parameter := range [][2]string{{"RET", m.Return}, {"ENVID", m.EnvelopeID}, {"NOTIFY", to.Notify}} {
+		if parameter[1] != "" {
+			asked = append(asked, parameter[0]+"="+parameter[1])
+		}
+	}
+	return strings.Join(asked, " ")
 }
 
 // Client is what the MTA tells of the client that it has the mail from, by

@@ -169,6 +169,7 @@ func TestStrangerMayNothing(t *testing.T) {
 		fmt.Sprintf("select mailrow.raw(%d)", d.alice),
 		"select mailrow_delivery.deliver_one(2"+strings.Repeat(", null", 54)+")",
 		"select mailrow_delivery.deliver_next(2"+strings.Repeat(", null", 54)+")",
+		"select mailrow_delivery.note_dsn(array['x'], array[1])",
 		"set role mailrow_deliver",
 	)
 	if _, err := archivetest.Store(pgtest.Shared(t).DSN(conn.Config().User, conn.Config().Database),
@@ -397,6 +398,7 @@ func TestReaderMayNotWrite(t *testing.T) {
 		"select mailrow.apply_grants(current_user)",
 		"select mailrow_delivery.deliver_one(2"+strings.Repeat(", null", 54)+")",
 		"select mailrow_delivery.deliver_next(2"+strings.Repeat(", null", 54)+")",
+		"select mailrow_delivery.note_dsn(array['x'], array[1])",
 		"create table mailrow.mine ()",
 		"set role mailrow_owner",
 		"alter table mailrow.messages disable row level security",
