@@ -44,7 +44,7 @@ type destination struct {
 // the like only Deliver can store, and one for another account, or one that goes
 // by what a mail before it in the batch has left, begins another batch.
 func (b *Batch) Add(d *Delivery, t Threads) bool {
-	if len(d.Lookups) != 1 || d.Identity != nil || d.RejectUnknown {
+	if len(d.Lookups) != 1 || d.Identity != nil || d.RejectUnknown || d.Origin != nil || d.asksForDSN() {
 		return false
 	}
 	to := destination{d.Account, d.Lookups[0], d.ExtensionMailbox}
@@ -133,6 +133,11 @@ func (c *Conn) PrepareBatches(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare batches: %w", err)
 	}
+	return c.prepareAll(ctx)
+}
+
+// prepareAll readies a connection for Deliver and DeliverBatch.
+func (c *Conn) prepareAll(ctx context.Context) error {
 	if err := c.Prepare(ctx); err != nil {
 		return err
 	}

@@ -3,16 +3,34 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 )
 
 // Pool keeps connections for who delivers again and again. It is safe for
 // simultaneous use.
+//
+// A mail that finds a connection free is delivered by itself, at once. Mails that
+// have to wait for one are stored together by the next that is: those for the same
+// recipient by one statement and one commit.
 type Pool struct {
 	config  *Config
 	prepare bool
 	slots   chan struct{} // a token for each connection there may be
 	idle    chan *Conn
+
+	mu      sync.Mutex
+	waiting []*pending // for a connection, in their order
+}
+
+// pending is a delivery on its way through a Pool.
+type pending struct {
+	*Delivery
+	deadline time.Time
+	done     chan struct{} // closed when there are results, or an error
+	results  []Result
+	err      error
 }
 
 // NewPool makes a pool of at most size connections, none of which is opened yet.
@@ -22,28 +40,158 @@ func NewPool(c *Config, size int, prepare bool) *Pool {
 	return &Pool{config: c, prepare: prepare, slots: make(chan struct{}, size), idle: make(chan *Conn, size)}
 }
 
+// noDeadline is that of a delivery whose context has none.
+const noDeadline = time.Hour
+
 // Deliver is Conn.Deliver over a connection that is free, or will be. A connection
 // that turns out to be dead, as after a restart of the server, is replaced once.
 func (p *Pool) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
-	conn, kept, err := p.take(ctx)
-	if err != nil {
-		return nil, err
+	own := &pending{Delivery: d, done: make(chan struct{})}
+	var limited bool
+	if own.deadline, limited = ctx.Deadline(); !limited {
+		own.deadline = time.Now().Add(noDeadline)
 	}
-	results, err := conn.Deliver(ctx, d)
-	if kept && err != nil && conn.isBroken(err) && ctx.Err() == nil {
-		conn.abandon()
-		if conn, err = p.open(ctx); err != nil {
-			return nil, err
+	p.mu.Lock()
+	p.waiting = append(p.waiting, own)
+	p.mu.Unlock()
+	for {
+		select {
+		case <-own.done:
+			return own.results, own.err
+		default:
 		}
-		results, err = conn.Deliver(ctx, d)
+		conn, kept, err := p.take(ctx, own.done)
+		switch {
+		case err != nil && p.leave(own):
+			return nil, err
+		case err != nil: // another has it in hand
+			select {
+			case <-own.done:
+				return own.results, own.err
+			case <-ctx.Done():
+				return nil, fmt.Errorf("store message: %w", ctx.Err())
+			}
+		case conn == nil:
+			return own.results, own.err
+		}
+		p.serve(ctx, conn, kept)
 	}
-	p.put(conn, err)
-	return results, err
+}
+
+// leave takes a delivery out of those that wait; false when it is not among them.
+func (p *Pool) leave(own *pending) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := slices.Index(p.waiting, own)
+	if at >= 0 {
+		p.waiting = slices.Delete(p.waiting, at, at+1)
+	}
+	return at >= 0
+}
+
+// What one commit may hold: more would make the first wait for the last.
+const (
+	poolMails = 64
+	poolBytes = 1 << 20
+)
+
+// next takes the first that waits, and those that can be stored together with it.
+func (p *Pool) next() (batch *Batch, list []*pending) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting) == 0 {
+		return nil, nil
+	}
+	batch, list = new(Batch), p.waiting[:1:1]
+	rest := p.waiting[1:]
+	if p.prepare && len(rest) > 0 && batch.Add(list[0].Delivery, ThreadsOf(list[0].Message)) {
+		var others []*pending
+		for _, one := range rest {
+			if len(list) < poolMails && batch.Size()+len(one.Raw) <= poolBytes && batch.Add(one.Delivery, ThreadsOf(one.Message)) {
+				list = append(list, one)
+			} else {
+				others = append(others, one)
+			}
+		}
+		rest = others
+	}
+	p.waiting = rest
+	return batch, list
+}
+
+// serve delivers what is next over a connection, which it gives back.
+func (p *Pool) serve(ctx context.Context, conn *Conn, kept bool) {
+	batch, list := p.next()
+	if list == nil {
+		p.put(conn, nil)
+		return
+	}
+	// Each has a deadline of its own, and none is cut off by that of another.
+	latest := list[0].deadline
+	for _, one := range list {
+		if one.deadline.After(latest) {
+			latest = one.deadline
+		}
+	}
+	if len(list) > 1 {
+		limited, cancel := context.WithDeadline(context.WithoutCancel(ctx), latest)
+		results, err := conn.DeliverBatch(limited, batch)
+		cancel()
+		if err == nil {
+			for i, one := range list {
+				one.results = results[i : i+1 : i+1]
+				close(one.done)
+			}
+			p.put(conn, nil)
+			return
+		}
+	}
+	// One of them may be what the database does not take: it shall not keep the others.
+	var err error
+	for _, one := range list {
+		if conn == nil {
+			one.err = err
+		} else {
+			conn, kept, err = p.alone(ctx, conn, kept, one)
+		}
+		close(one.done)
+	}
+	if conn != nil {
+		p.put(conn, nil)
+	}
+}
+
+// alone delivers one mail. It gives the connection for the next, nil where there
+// is none to be had, and why.
+func (p *Pool) alone(ctx context.Context, conn *Conn, kept bool, one *pending) (*Conn, bool, error) {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), one.deadline)
+	defer cancel()
+	one.results, one.err = conn.Deliver(ctx, one.Delivery)
+	if one.err == nil || !conn.isBroken(one.err) {
+		return conn, true, nil
+	}
+	conn.abandon()
+	if !kept || ctx.Err() != nil {
+		<-p.slots
+		return nil, false, one.err
+	}
+	conn, err := p.open(ctx)
+	if err != nil {
+		one.err = err
+		return nil, false, err
+	}
+	one.results, one.err = conn.Deliver(ctx, one.Delivery)
+	if one.err != nil && conn.isBroken(one.err) {
+		conn.abandon()
+		<-p.slots
+		return nil, false, one.err
+	}
+	return conn, true, nil
 }
 
 // Ping tells whether the database can be reached, with the errors of Connect.
 func (p *Pool) Ping(ctx context.Context) error {
-	conn, kept, err := p.take(ctx)
+	conn, kept, err := p.take(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -59,9 +207,9 @@ func (p *Pool) Ping(ctx context.Context) error {
 	return err
 }
 
-// take gives a connection, and says whether it was kept from before. Who takes one
-// gives it to put, or has an error.
-func (p *Pool) take(ctx context.Context) (conn *Conn, kept bool, err error) {
+// take gives a connection, and says whether it was kept from before; nil when done
+// is closed first. Who takes one gives it to put.
+func (p *Pool) take(ctx context.Context, done <-chan struct{}) (conn *Conn, kept bool, err error) {
 	select {
 	case conn := <-p.idle:
 		return conn, true, nil
@@ -73,6 +221,8 @@ func (p *Pool) take(ctx context.Context) (conn *Conn, kept bool, err error) {
 	case p.slots <- struct{}{}:
 		conn, err := p.open(ctx)
 		return conn, false, err
+	case <-done:
+		return nil, false, nil
 	case <-ctx.Done():
 		return nil, false, fmt.Errorf("wait for a connection: %w", ctx.Err())
 	}
@@ -82,7 +232,7 @@ func (p *Pool) take(ctx context.Context) (conn *Conn, kept bool, err error) {
 func (p *Pool) open(ctx context.Context) (*Conn, error) {
 	conn, err := Connect(ctx, p.config)
 	if err == nil && p.prepare {
-		if err = conn.Prepare(ctx); err != nil {
+		if err = conn.prepareAll(ctx); err != nil {
 			conn.abandon()
 		}
 	}
@@ -131,7 +281,7 @@ func (c *Conn) isBroken(err error) bool {
 	case TroubleStarting, TroubleLost, TroubleSchema: // migrated meanwhile: statements are to be prepared anew
 		return true
 	}
-	return c.pg.IsClosed()
+	return c.Lost()
 }
 
 func (c *Conn) ping(ctx context.Context) error {

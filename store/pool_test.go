@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"sync"
 	"testing"
@@ -116,5 +117,84 @@ func TestPoolGivesUpWithItsContext(t *testing.T) {
 	exec(t, conn, "rollback")
 	if _, err := p.Deliver(context.Background(), delivery(4)); err != nil {
 		t.Error(err)
+	}
+}
+
+// together has deliveries wait for the one connection of a pool, and lets them go.
+func together(t *testing.T, dsn string, deliveries ...*store.Delivery) (errs []error) {
+	t.Helper()
+	p := pool(t, dsn, 1)
+	ctx := context.Background()
+	first := delivery(-1)
+	if _, err := p.Deliver(ctx, first); err != nil {
+		t.Fatal(err)
+	}
+	conn := connect(t, dsn)
+	exec(t, conn, "begin; lock table mailrow.messages")
+	errs = make([]error, len(deliveries))
+	var all sync.WaitGroup
+	all.Go(func() {
+		if _, err := p.Deliver(ctx, delivery(-2)); err != nil {
+			t.Error(err)
+		}
+	})
+	for waiting := 0; waiting == 0; time.Sleep(10 * time.Millisecond) {
+		if err := conn.QueryRow(ctx, "select count(*) from pg_locks where not granted").Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, d := range deliveries {
+		all.Go(func() { _, errs[i] = p.Deliver(ctx, d) })
+	}
+	time.Sleep(200 * time.Millisecond) // for all to wait
+	exec(t, conn, "rollback")
+	all.Wait()
+	return errs
+}
+
+func TestPoolStoresTogetherWhatWaits(t *testing.T) {
+	dsn := deliverytest.Database(t)
+	var list []*store.Delivery
+	for i := range 20 {
+		list = append(list, delivery(i))
+	}
+	list = append(list, delivery(3)) // the same once more
+	other := delivery(50)
+	other.Lookups[0].Base, other.Envelope.Recipients[0].Address = "bob@example.com", "bob@example.com"
+	for i, err := range together(t, dsn, append(list, other)...) {
+		if err != nil {
+			t.Errorf("mail %d: %v", i, err)
+		}
+	}
+	got := deliverytest.Rows(t, dsn, "select a.name, count(*), sum(redelivered), count(distinct xact) from mailrow.deliveries d "+
+		"join mailrow.accounts a on a.account_id = d.account_id group by 1 order by 1")
+	// Two before them, one by itself each, and all others with one commit.
+	if len(got) != 2 || got[0] != "ann@example.com|22|1|3" || got[1] != "bob@example.com|1|0|1" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestPoolDoesNotFailTheNeighbours(t *testing.T) {
+	dsn := deliverytest.Database(t)
+	var list []*store.Delivery
+	for i := range 9 {
+		list = append(list, delivery(i))
+	}
+	long := make([]byte, 6000) // no index takes it, and it does not compress
+	var sum [sha256.Size]byte
+	for i := range long {
+		if i%len(sum) == 0 {
+			sum = sha256.Sum256(sum[:])
+		}
+		long[i] = "abcdefghijklmnop"[sum[i%len(sum)]%16]
+	}
+	list[4].Envelope.Recipients[0].Address = string(long)
+	for i, err := range together(t, dsn, list...) {
+		if (err != nil) != (i == 4) {
+			t.Errorf("mail %d: %v", i, err)
+		}
+	}
+	if got := deliverytest.Rows(t, dsn, "select count(*) from mailrow.deliveries"); got[0] != "10" {
+		t.Errorf("%s mails", got[0])
 	}
 }
