@@ -340,13 +340,20 @@ end $$;
 comment on function mailrow_delivery.mailboxes_of is
     'The mailboxes of these names in an account, made where they are missing.';
 
+create function mailrow.raw_at(p_raws bytea, p_starts integer[], p_n integer) returns bytea
+language sql immutable parallel safe as $$
+    select pg_catalog.substring(p_raws, p_starts[p_n] operator(pg_catalog.+) 1,
+                                p_starts[p_n operator(pg_catalog.+) 1] operator(pg_catalog.-) p_starts[p_n])
+$$;
+comment on function mailrow.raw_at is 'One of the mails that lie in p_raws, where p_starts say.';
+
 create function mailrow_delivery.store_messages(
-    p_account bigint, p_contents mailrow_delivery.content[], p_raws bytea[], p_divided mailrow_delivery.divided[],
+    p_account bigint, p_contents mailrow_delivery.content[], p_raws bytea, p_starts integer[], p_divided mailrow_delivery.divided[],
     p_ids bigint[], p_threads bigint[]
 ) returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
-    v_sha256 constant bytea[] := array(select sha256(u.raw) from (select unnest(p_raws) as raw) u);
+    v_sha256 constant bytea[] := array(select sha256(mailrow.raw_at(p_raws, p_starts, n)) from generate_series(1, cardinality(p_ids)) n);
     v_ids    bigint[] := p_ids;
     v_left   integer[];  -- indexes of those not stored yet; NULL: all
     v_new    bigint[];
@@ -362,7 +369,7 @@ begin
                 message_id, in_reply_to, references_ids, defects, field_starts, field_values,
                 content_type, "text", text_pieces, html, html_pieces, reply_ranges,
                 attachment_names, recipient_names, auto_submitted, bulk, list_id, thread, recipe, blobs, raw)
-            select p_account, p_ids[c.n], v_sha256[c.n], length(p_raws[c.n]), c.line_ends, c.header_size, c.parser, c.sent_at, c.sent_offset,
+            select p_account, p_ids[c.n], v_sha256[c.n], p_starts[c.n + 1] - p_starts[c.n], c.line_ends, c.header_size, c.parser, c.sent_at, c.sent_offset,
                    c.subject, c.from_name, c.from_address, c.sender_address, c.to_addresses, c.cc_addresses, c.reply_to,
                    c.message_id, c.in_reply_to, c.references_ids, c.defects, c.field_starts, c.field_values,
                    c.content_type,
@@ -371,7 +378,8 @@ begin
                    c.html, case when (p_divided[c.n]).recipe is null then c.html_pieces
                                 else mailrow.move_pieces((p_divided[c.n]).recipe, c.html_pieces) end,
                    c.reply_ranges, c.attachment_names, c.recipient_names, c.auto_submitted, c.bulk, c.list_id,
-                   p_threads[c.conversation], (p_divided[c.n]).recipe, (p_divided[c.n]).blobs, coalesce((p_divided[c.n]).raw, p_raws[c.n])
+                   p_threads[c.conversation], (p_divided[c.n]).recipe, (p_divided[c.n]).blobs,
+                   coalesce((p_divided[c.n]).raw, mailrow.raw_at(p_raws, p_starts, c.n::integer))
             from unnest(p_contents) with ordinality c (
                 place, conversation, line_ends, header_size, parser, sent_at, sent_offset,
                 subject, from_name, from_address, sender_address, to_addresses, cc_addresses, reply_to,
@@ -410,11 +418,11 @@ create function mailrow_delivery.deliver_all(
     p_account text, p_extension_mailbox boolean, p_address text, p_wildcard text, p_base text, p_extension text,
     p_thread_ids bigint[], p_conversations integer[], p_named boolean[], p_first integer[],
     p_arrivals mailrow_delivery.arrival[], p_contents mailrow_delivery.content[],
-    p_parts mailrow_delivery.part[], p_addresses mailrow_delivery.address[], p_raws bytea[],
+    p_parts mailrow_delivery.part[], p_addresses mailrow_delivery.address[], p_starts integer[], p_raws bytea,
     out ids bigint[], out redelivered integer[]
 ) language plpgsql security definer set search_path = pg_catalog, pg_temp set work_mem = '64MB' set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
-    v_sequence  constant bigint[] := array(select nextval('mailrow.messages_id_seq') from unnest(p_raws));
+    v_sequence  constant bigint[] := array(select nextval('mailrow.messages_id_seq') from unnest(p_contents));
     v_new       constant bigint[] := array(select v_sequence[c.place] from unnest(p_contents) c);
     v_divided   mailrow_delivery.divided[];
     v_place     record;
@@ -423,16 +431,23 @@ declare
     v_ids       bigint[];
     v_blobs     bytea[];
     v_contents  bytea[];
+    v           record;
+    v_one       mailrow_delivery.divided;
 begin
     if current_setting('synchronous_commit') = 'off' then
         perform set_config('synchronous_commit', 'local', true);
     end if;
     -- Before any lock: it takes long.
-    v_divided := array(
-        select case when c.cuts is not null or c.contents is not null then (
-                   select d::mailrow_delivery.divided from mailrow.divide(p_raws[c.n], c.cuts, c.contents) d) end
+    v_divided[cardinality(v_new)] := null;
+    for v in
+        select c.n, c.cuts, c.contents
         from (select (u.c).cuts, (u.c).contents, u.n
-              from (select unnest(p_contents) as c, generate_series(1, cardinality(p_contents)) as n) u) c);
+              from (select unnest(p_contents) as c, generate_series(1, cardinality(p_contents)) as n) u) c
+        where c.cuts is not null or c.contents is not null
+    loop
+        v_one := mailrow.divide(mailrow.raw_at(p_raws, p_starts, v.n), v.cuts, v.contents);
+        v_divided[v.n] := v_one;
+    end loop;
 
     -- Locks no row, but the table against delete_account(), which waits until we are done.
     perform from mailrow.accounts a where a.account_id = -1 for key share;
@@ -444,7 +459,7 @@ begin
                                             a.mailbox, v_place.mailbox, 'INBOX')) m (name)));
     v_threads := mailrow.find_threads(v_place.account, p_thread_ids, p_conversations, p_named,
                                       array(select v_new[f] from unnest(p_first) f));
-    v_ids := mailrow_delivery.store_messages(v_place.account, p_contents, p_raws, v_divided, v_new, v_threads);
+    v_ids := mailrow_delivery.store_messages(v_place.account, p_contents, p_raws, p_starts, v_divided, v_new, v_threads);
 
     select array_agg(b.sha256 order by d.n, b.n), array_agg(d.contents[b.n] order by d.n, b.n) into v_blobs, v_contents
     from unnest(v_divided) with ordinality d (raw, recipe, contents, blobs, n), unnest(d.blobs) with ordinality b (sha256, n)
@@ -459,7 +474,7 @@ begin
            p.encoding, p.size, p.header_start, p.body_start, p.body_end, p.attachment,
            case when p.blob is null then p.kept else 'blob' end,
            case when p.blob is not null then (v_divided[p.of]).blobs[p.blob]
-                when p.attachment then mailrow.hash_in_raw(p_raws[p.of], p.body_start, p.body_end, p.kept) end
+                when p.attachment then mailrow.hash_in_raw(mailrow.raw_at(p_raws, p_starts, p.of), p.body_start, p.body_end, p.kept) end
     from (select u.*, mailrow.blob_of(u.cut, u.content, (v_divided[u.of]).recipe) as blob
           from unnest(p_parts) u where v_ids[u.of] = v_new[u.of]) p;
     insert into mailrow.message_addresses (account_id, message, "position", field, address, name)
@@ -492,4 +507,4 @@ begin
     end if;
 end $$;
 comment on function mailrow_delivery.deliver_all is
-    'Stores many mails for one account in one transaction, as deliver() one after the other. Contents are distinct and, with p_raws, in order of their SHA-256; thread ids distinct and in order, each with its conversation; p_first is the index of the first content of each conversation. Per arrival: the id of its row in view mail, and how often it was there before.';
+    'Stores many mails for one account in one transaction, as deliver() one after the other. Contents are distinct and in order of their SHA-256; p_raws are their bytes, p_starts where each begins and the last ends; thread ids distinct and in order, each with its conversation; p_first is the index of the first content of each conversation. Per arrival: the id of its row in view mail, and how often it was there before.';

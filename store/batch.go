@@ -120,7 +120,7 @@ func (b *Batch) join(one, other int) {
 
 const (
 	batchName  = "mailrow_deliver_all"
-	batchCount = 15
+	batchCount = 16
 )
 
 // PrepareBatches readies a connection of an administrator for DeliverBatch and
@@ -229,7 +229,13 @@ func (c *Conn) deliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 			})
 		}
 	})
-	args.byteaArray(len(sorted), func(i int) []byte { return b.list[sorted[i].mail].Raw })
+	starts, raws := make([]int, 1, len(sorted)+1), make([]byte, 0, b.size)
+	for _, one := range sorted {
+		raws = append(raws, b.list[one.mail].Raw...)
+		starts = append(starts, len(raws))
+	}
+	args.int4Array(len(starts), func(i int) int { return starts[i] })
+	args.bytea(raws)
 	row, err := oneRow(c.pg.ExecPrepared(ctx, batchName, args.values, args.format, nil))
 	if err != nil {
 		return nil, fmt.Errorf("store messages: %w", err)

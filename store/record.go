@@ -73,18 +73,6 @@ func (a *arguments) numberOrNull(n int) {
 	a.int4(n)
 }
 
-func (a *arguments) byteaArray(n int, at func(i int) []byte) {
-	size := 0
-	for i := range n {
-		size += 4 + len(at(i))
-	}
-	b := arrayHeader(n, oidBytea, size)
-	for i := range n {
-		b = appendValue(b, at(i))
-	}
-	a.add(oidByteaArray, binaryFormat, b)
-}
-
 // appendValue appends a value with its length, as records and arrays have it.
 func appendValue(b, value []byte) []byte {
 	if value == nil {

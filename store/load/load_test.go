@@ -146,6 +146,11 @@ func TestLoadStoresWhatDeliverStores(t *testing.T) {
 		want[results[0].Outcome]++
 	}
 	stored := tables(t, one)
+	t.Run("batch by batch", func(t *testing.T) {
+		all := deliverytest.Database(t)
+		deliverBatches(t, all, list) // where a load would try its mails one by one
+		compare(t, stored, tables(t, all))
+	})
 	for _, options := range []load.Options{{Connections: 1}, {Connections: 3, BatchBytes: 1 << 20}, {Connections: 2, BatchMails: 7}} {
 		t.Run(fmt.Sprintf("%d of %d mails", options.Connections, options.BatchMails), func(t *testing.T) {
 			all := deliverytest.Database(t)
@@ -160,6 +165,37 @@ func TestLoadStoresWhatDeliverStores(t *testing.T) {
 			}
 		})
 	}
+}
+
+// deliverBatches stores all deliveries in batches, of which none may fail.
+func deliverBatches(t *testing.T, dsn string, list []*store.Delivery) {
+	t.Helper()
+	ctx := context.Background()
+	_, conn := connect(t, dsn)
+	if err := conn.PrepareBatches(ctx); err != nil {
+		t.Fatal(err)
+	}
+	b := &store.Batch{}
+	flush := func() {
+		if b.Len() == 0 {
+			return
+		}
+		if _, err := conn.DeliverBatch(ctx, b); err != nil {
+			t.Fatal(err)
+		}
+		b = &store.Batch{}
+	}
+	for _, d := range list {
+		threads := store.ThreadsOf(d.Message)
+		if !b.Add(d, threads) {
+			flush()
+			b.Add(d, threads)
+		}
+		if b.Len() == 300 || b.Size() > 4<<20 {
+			flush()
+		}
+	}
+	flush()
 }
 
 // contents names rows by what stays the same when the same mails are stored by
