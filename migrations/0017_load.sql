@@ -438,7 +438,8 @@ begin
         perform set_config('synchronous_commit', 'local', true);
     end if;
     -- Before any lock: it takes long.
-    v_divided[cardinality(v_new)] := null;
+    -- From index 1, whatever is assigned first: unnest() counts from there.
+    v_divided := array_fill(null::mailrow_delivery.divided, array[cardinality(v_new)]);
     for v in
         select c.n, c.cuts, c.contents
         from (select (u.c).cuts, (u.c).contents, u.n

@@ -2,6 +2,7 @@ package load_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"os"
@@ -260,5 +261,37 @@ func compare(t testing.TB, want, got map[string]map[string]int) {
 	}
 	if len(want["messages"]) == 0 {
 		t.Error("there is nothing to compare")
+	}
+}
+
+// A batch of which some mails are stored already keeps what belongs to the others.
+func TestContentsOfABatchThatIsPartlyStored(t *testing.T) {
+	raw, err := os.ReadFile("../../testdata/message/uuencode-in-text.eml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dsn := deliverytest.Database(t)
+	// A batch is sorted by hash: the plain ones come first.
+	var plain, list []*store.Delivery
+	for n := 0; len(plain) < 5; n++ {
+		if d := delivery(0, fmt.Appendf(nil, "Subject: %d\n\nplain\n", n)); sha256.Sum256(d.Raw)[0] < 0x40 {
+			plain = append(plain, d)
+		}
+	}
+	list = append(list, plain...)
+	for n := 0; len(list) < 10; n++ {
+		if d := delivery(0, append(fmt.Appendf(nil, "X-Number: %d\n", n), raw...)); sha256.Sum256(d.Raw)[0] >= 0x40 {
+			list = append(list, d)
+		}
+	}
+	for _, d := range list {
+		d.Message = message.Parse(d.Raw)
+	}
+	deliverBatches(t, dsn, plain)
+	deliverBatches(t, dsn, list)
+	missing := deliverytest.Rows(t, dsn, `select count(*) filter (where b.sha256 is null), count(*) > 4 from mailrow.message_parts p
+		left join mailrow.blobs b on b.account_id = p.account_id and b.sha256 = p.sha256 where p.kept = 'blob'`)
+	if missing[0] != "0|t" {
+		t.Errorf("blobs that are missing, and whether there are parts: %s", missing[0])
 	}
 }
