@@ -30,6 +30,10 @@ func main() {
 	flag.StringVar(&s.write, "write", "", "`file` whose figures to renew: docs/performance.md")
 	flag.BoolVar(&s.only, "import", false, "measure the import and nothing else")
 	flag.Parse()
+	if s.only && s.write != "" {
+		fmt.Fprintln(os.Stderr, "bench: -write takes the figures of a whole run")
+		os.Exit(2)
+	}
 	if err := run(context.Background(), s); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

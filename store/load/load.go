@@ -53,8 +53,9 @@ const (
 	defaultBatchBytes  = 4 << 20
 	defaultBatchMails  = 1000
 
-	// roomPerBatch: of each connection one batch is stored, one waits for it,
-	// and one fills.
+	maxBatchBytes = 64 << 20 // a batch is one value for PostgreSQL, which ends at 1 GB
+
+	// Of each connection one batch is being stored, one waits, and one fills.
 	batchesPerConnection = 3
 )
 
@@ -65,6 +66,7 @@ func (o Options) withDefaults() Options {
 	if o.BatchBytes <= 0 {
 		o.BatchBytes = defaultBatchBytes
 	}
+	o.BatchBytes = min(o.BatchBytes, maxBatchBytes)
 	if o.BatchMails <= 0 {
 		o.BatchMails = defaultBatchMails
 	}
