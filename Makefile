@@ -7,6 +7,7 @@
 
 GO       ?= go
 FUZZTIME ?= 60s
+OTHERFUZZTIME ?= 10s
 export CGO_ENABLED ?= 0
 
 # The supervisor that turns every crash into "try again" is the entry point of
@@ -25,17 +26,19 @@ man:
 	$(GO) run ./docs/man bin/man
 
 test: build
-	CGO_ENABLED=1 $(GO) test -race -count=1 ./...
+	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 20m ./...
 
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-# Two at a time, one processor each.
+# Two at a time, one processor each: those of the parser for FUZZTIME, the others for
+# a part of it.
 fuzz:
-	@grep -ho '^func Fuzz[A-Za-z]*' message/*_test.go | cut -c6- | sort | xargs -P 2 -I TARGET \
-		$(GO) test -run '^$$' -fuzz '^TARGET$$' -fuzztime $(FUZZTIME) -parallel 1 ./message
+	@grep -rHo '^func Fuzz[A-Za-z]*' --include='*_test.go' . | sed 's|/[^/]*:func | |' | sort | xargs -P 2 -n 2 sh -c \
+		'time=$(FUZZTIME); test $$0 = ./message || time=$(OTHERFUZZTIME); \
+		$(GO) test -run "^$$" -fuzz "^$$1$$" -fuzztime $$time -parallel 1 $$0'
 
 bench: build
 	$(GO) run ./bench
