@@ -462,8 +462,8 @@ begin
                                       array(select v_new[f] from unnest(p_first) f));
     v_ids := mailrow_delivery.store_messages(v_place.account, p_contents, p_raws, p_starts, v_divided, v_new, v_threads);
 
-    select array_agg(b.sha256 order by d.n, b.n), array_agg(d.contents[b.n] order by d.n, b.n) into v_blobs, v_contents
-    from unnest(v_divided) with ordinality d (raw, recipe, contents, blobs, n), unnest(d.blobs) with ordinality b (sha256, n)
+    select array_agg(b.sha256), array_agg((v_divided[d.n]).contents[b.n]) into v_blobs, v_contents
+    from generate_subscripts(v_divided, 1) d (n), unnest((v_divided[d.n]).blobs) with ordinality b (sha256, n)
     where v_ids[d.n] = v_new[d.n];
     if v_blobs is not null then
         perform mailrow.keep_blobs(v_place.account, v_blobs, v_contents);

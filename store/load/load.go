@@ -139,8 +139,8 @@ func Open(ctx context.Context, config *store.Config, options Options) (*Loader, 
 }
 
 // Add hands a mail over to be stored, without its Message where that is to be
-// parsed. It returns when there is room for the mail, which is long before it is
-// stored; the error says why the load has ended.
+// parsed; until its Result it is the Loader's. Add returns when there is room for
+// the mail, which is long before it is stored; the error says why the load has ended.
 func (l *Loader) Add(ctx context.Context, d *store.Delivery) error {
 	size, err := l.room.take(ctx, l.ctx, len(d.Raw))
 	if err != nil {

@@ -126,12 +126,17 @@ func loadAll(t testing.TB, dsn string, options load.Options, list []*store.Deliv
 func TestLoadStoresWhatDeliverStores(t *testing.T) {
 	ctx := context.Background()
 	var list []*store.Delivery
-	for n, mail := range mails(t) {
+	all := mails(t)
+	for n, mail := range all {
 		list = append(list, delivery(n, mail.Raw))
 		if n%9 == 0 { // again, now and then in another folder
 			list = append(list, delivery(n+n%2, mail.Raw))
 		}
+		if n%3 == 0 { // again, and by then it may be in an earlier batch
+			list = append(list, delivery(n+2, all[max(0, n-20)].Raw))
+		}
 	}
+	list = append(list, archive(200)...)
 	one := deliverytest.Database(t)
 	_, conn := connect(t, one)
 	if err := conn.Prepare(ctx); err != nil {

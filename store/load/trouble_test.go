@@ -58,7 +58,8 @@ func archive(n int) (list []*store.Delivery) {
 		}
 		list = append(list, delivery(i, []byte(b.String())))
 		if i%30 == 0 {
-			list = append(list, list[numbers.IntN(len(list))])
+			again := *list[numbers.IntN(len(list))]
+			list = append(list, &again)
 		}
 	}
 	return list
