@@ -23,6 +23,7 @@ import (
 
 	"mailrow/internal/corpus"
 	"mailrow/internal/needs"
+	"mailrow/internal/scratch"
 )
 
 // file is a member of an archive.
@@ -312,6 +313,35 @@ func TestCorpus(t *testing.T) {
 		}
 		if exact < want || len(f.failures) > 0 {
 			t.Errorf("%s: %d of %d mails are exact, want %d; %q", name, exact, len(f.mails), want, f.failures)
+		}
+	}
+}
+
+// A file of one mail below a From_ line is what an MTA hands over: all that is
+// below the line is the mail, an empty line at its end too.
+func TestMailWithFromLine(t *testing.T) {
+	const from = "From ann@example.com Tue Mar  3 10:00:00 2026\n"
+	want := map[string]string{
+		"00001.7c53": "Subject: a\n\na\n\n", "2": "Subject: b\n\nb\n", "c.eml": "Subject: c\r\n\r\nc\r\n\r\n", "4.eml": "Subject: d\n\n",
+	}
+	dir := scratch.ForTest(t)
+	var files []file
+	for name, mail := range want {
+		write(t, filepath.Join(dir, name), from+mail)
+		files = append(files, file{name, from + mail})
+	}
+	for what, f := range map[string]*found{"folder": read(t, dir), "tar": readStream(t, tarOf(t, files...)), "zip": readStream(t, zipOf(t, files...))} {
+		got := map[string]string{}
+		for _, m := range f.mails {
+			got[filepath.Base(m.Path)] = string(m.Raw)
+			if m.Sender == nil || *m.Sender != "ann@example.com" || m.Folder != "INBOX" {
+				t.Errorf("%s: %s has sender %v, folder %s", what, m.Path, m.Sender, m.Folder)
+			}
+		}
+		for name, mail := range want {
+			if got[name+", mail 1"] != mail {
+				t.Errorf("%s: %s is %q", what, name, got)
+			}
 		}
 	}
 }

@@ -56,7 +56,7 @@ func (r *Reader) readFile(ctx context.Context, p place, info fs.FileInfo, in *Un
 	switch {
 	case kind.contains():
 		return r.readUnit(ctx, p, m, kind, f, info, in)
-	case kind.isMailbox():
+	case kind.isMailbox() && !(mayBeOne(name) && holdsOne(m, kind)):
 		return r.readMailfile(ctx, m, kind, in, known)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {

@@ -44,6 +44,9 @@ func (s *stream) readMailbox(m member, kind Kind, body *bufio.Reader) error {
 		if first != nil {
 			if err == io.EOF {
 				first.Folder = s.reader.folder(m.dir, "")
+				if file, is := mails.(*mbox.Reader); is {
+					first.Raw = append(first.Raw, file.Blank()...)
+				}
 			}
 			if err := s.give(first); err != nil {
 				return err
@@ -73,7 +76,7 @@ func (s *stream) readMailbox(m member, kind Kind, body *bufio.Reader) error {
 			Path: place, Folder: folder, Raw: raw, ModTime: m.modTime,
 			Flags: found.Flags, ReceivedAt: found.ReceivedAt, Sender: found.Sender,
 		}
-		if number == 1 && isNumbered(m.name) {
+		if number == 1 && mayBeOne(m.name) {
 			first = mail
 		} else if err := s.give(mail); err != nil {
 			return err
@@ -81,9 +84,12 @@ func (s *stream) readMailbox(m member, kind Kind, body *bufio.Reader) error {
 	}
 }
 
-// isNumbered tells names of files such as MH gives to mails. One that begins
-// with a From_ line and holds one mail is that mail, and no mailbox.
-func isNumbered(name string) bool { return name != "" && name[0] >= '0' && name[0] <= '9' }
+// mayBeOne tells names of files such as MH and others give to mails. One that begins
+// with a From_ line and holds one mail is that mail, as an MTA would hand it over,
+// and no mailbox.
+func mayBeOne(name string) bool {
+	return name != "" && name[0] >= '0' && name[0] <= '9' || isMailName(name)
+}
 
 // mailboxName is the name of a file of many mails, as that of a folder. The
 // spool file of a user has the user's name; what is called a mail is one that has
@@ -149,9 +155,6 @@ func openMailfile(path string, kind Kind) (poller.Source, error) {
 func (r *Reader) readMailfile(ctx context.Context, m member, kind Kind, in *Unit, known func(string) bool) error {
 	source, err := openMailfile(m.path, kind)
 	folder := r.folder(m.dir, r.mailboxName(m))
-	if isNumbered(m.name) && holdsOne(m, kind) {
-		folder = r.folder(m.dir, "")
-	}
 	if in == nil || m.size > smallMailbox {
 		return r.readSource(ctx, &Unit{Path: m.path, Kind: kind, Folder: folder, Within: in}, source, err)
 	}

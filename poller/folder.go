@@ -128,10 +128,10 @@ func (p *pass) chunk(ctx context.Context, entries []Entry, first bool) error {
 			p.count.Seen++
 		}
 		stored := k.State == source.Stored
-		switch k.State {
-		case source.Waiting:
+		switch {
+		case k.State == source.Waiting:
 			p.unsettled = true
-		case source.New, source.Failed:
+		case k.State == source.New, k.State == source.Failed, stored && p.isBack(k):
 			if stored, err = p.fetch(ctx, e); err != nil {
 				return err
 			}
@@ -150,6 +150,12 @@ func (p *pass) chunk(ctx context.Context, entries []Entry, first bool) error {
 		}
 	}
 	return nil
+}
+
+// isBack says that a mail which was taken away is there again. Programs that do not
+// keep to the rules of a Maildir use their names twice: it may be another mail.
+func (p *pass) isBack(k source.Known) bool {
+	return k.Done == p.uri.Policy() && (p.uri.After == AfterDelete || p.uri.After == AfterArchive)
 }
 
 // goOn says now and then that the run goes on.

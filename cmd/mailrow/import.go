@@ -21,6 +21,7 @@ import (
 	"mailrow/importer"
 	"mailrow/message"
 	"mailrow/store"
+	"mailrow/store/load"
 	"mailrow/store/routing"
 )
 
@@ -151,13 +152,11 @@ func (p *program) openDatabase(c *cobra.Command, o *importer.Options) error {
 	return nil
 }
 
-const importMemory = 192 << 20
-
 // importAll imports, and tells how it goes and what came of it.
 func (p *program) importAll(c *cobra.Command, o importer.Options, paths []string) error {
 	// What is bounded is the mail in hand. The collector shall not let as much
 	// garbage of large mails stand about before it looks.
-	debug.SetMemoryLimit(importMemory)
+	debug.SetMemoryLimit(load.MemoryLimit)
 	i := importer.New(o)
 	bar := p.importProgress(i, paths)
 	report, err := i.Run(c.Context(), paths, p.in)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"mailrow/deliver"
 	"mailrow/poller"
 	"mailrow/poller/kinds"
+	"mailrow/store/load"
 	"mailrow/store/source"
 )
 
@@ -167,6 +169,8 @@ func (p *program) polling(c *cobra.Command, asJSON bool) (*polling, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The collector shall not let the garbage of large mails stand about.
+	debug.SetMemoryLimit(load.MemoryLimit)
 	o := &polling{program: p, json: asJSON}
 	o.Poller = poller.Poller{
 		Connect: func(context.Context) (*pgx.Conn, error) { return p.open(c) },

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"mailrow/poller"
 	"mailrow/poller/inotify"
 )
@@ -43,7 +45,8 @@ type place struct{ start, end int64 }
 // touched.
 func openFolder(s *source, path string) (*folder, error) {
 	f := &folder{source: s, form: s.form(path, s.o), path: path, o: s.o}
-	file, err := os.Open(path)
+	// Without O_NONBLOCK opening a pipe waits for a writer, if need be for ever.
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %s mailbox: %w", f.form.Name(), err)
 	}
@@ -52,7 +55,7 @@ func openFolder(s *source, path string) (*folder, error) {
 	case err != nil:
 		return nil, fmt.Errorf("open %s mailbox: %w", f.form.Name(), err)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("open %s mailbox %s: it is a %v: name a file: %w", f.form.Name(), path, info.Mode().Type(), fs.ErrInvalid)
+		return nil, fmt.Errorf("open %s mailbox %s: it is a pipe or a device: name a file: %w", f.form.Name(), path, fs.ErrInvalid)
 	}
 	if _, err := f.first(file); err != nil {
 		return nil, fmt.Errorf("open %s: %w: correct the path or the scheme", path, err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"mailrow/poller"
 	"mailrow/poller/babyl"
@@ -445,6 +446,22 @@ func TestNotOpened(t *testing.T) {
 		}
 		if _, err := f.open("/dev/null", mailfile.Options{}); !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("device: %v", err)
+		}
+		if err := unix.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		opened := make(chan error, 1)
+		go func() {
+			_, err := f.open(filepath.Join(dir, "pipe"), mailfile.Options{})
+			opened <- err
+		}()
+		select {
+		case err := <-opened:
+			if !errors.Is(err, fs.ErrInvalid) {
+				t.Errorf("pipe: %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("pipe: a writer is waited for")
 		}
 		folder := openFolder(t, f, filepath.Join(dir, "empty"), mailfile.Options{})
 		if entries, _ := list(t, folder, ""); len(entries) != 0 {

@@ -86,6 +86,8 @@ type Reader struct {
 	believed int64    // where the mail ends if Content-Length is right; -1 without
 	verdict  verdict
 
+	blank []byte // what stands after the mail, once it was read
+
 	plain   int  // bytes to give as they are
 	drop    bool // and a ">" after them that is not the mail's
 	quoting bool // all that was read of this line is ">"
@@ -109,7 +111,11 @@ func NewReader(r io.Reader, o Options) *Reader {
 		o.Location = time.UTC
 	}
 	m := &Reader{win: mailfile.NewWindow(r), o: o}
-	m.scan = mailfile.Scanner{Win: m.win, Mark: separator, Ends: m.separates, Tail: m.tail}
+	m.scan = mailfile.Scanner{Win: m.win, Mark: separator, Ends: m.separates, Tail: func(content []byte) (own, behind int) {
+		own = m.tail(content)
+		m.blank = append(m.blank[:0], content[len(content)-own:]...)
+		return own, 0
+	}}
 	return m
 }
 
@@ -186,6 +192,10 @@ func (r *Reader) Read(p []byte) (int, error) {
 
 // End is where the mail that was read ends in the file, its empty line included.
 func (r *Reader) End() int64 { return r.win.Offset() }
+
+// Blank is the empty line at the end of the mail that was read, which is the mbox's
+// own: where the file was no mbox, but that mail alone, it is the mail's.
+func (r *Reader) Blank() []byte { return r.blank }
 
 // skipBlank goes to the first line that is not empty. A byte order mark was
 // written by an editor.

@@ -17,19 +17,19 @@ var (
 )
 
 // tail is how much at the end of content is not the mail's but the mbox's.
-func (r *Reader) tail(content []byte) (own, behind int) {
+func (r *Reader) tail(content []byte) int {
 	end := r.win.Offset() + int64(len(content))
 	switch {
 	case r.rd && strings.HasSuffix(r.from.text, "\r\n") && bytes.HasSuffix(content, []byte("\r\n")):
-		return 2, 0
+		return 2
 	case r.rd && bytes.HasSuffix(content, []byte("\n")):
-		return 1, 0
+		return 1
 	case r.rd || r.believed == end:
-		return 0, 0
+		return 0
 	case r.believed == end-1 && bytes.HasSuffix(content, []byte("\n")):
-		return 1, 0
+		return 1
 	}
-	return r.blankEnd(content), 0
+	return r.blankEnd(content)
 }
 
 // blankEnd is the length of an empty line at the end of content.

@@ -27,6 +27,11 @@ type Box interface {
 	Mails(t testing.TB) [][]byte
 }
 
+// namedBox is one whose mails have names.
+type namedBox interface {
+	AddAs(t testing.TB, name string, mail []byte)
+}
+
 // Maildir makes an empty Maildir.
 func Maildir(t testing.TB) Box {
 	t.Helper()
@@ -48,14 +53,19 @@ var serial atomic.Int64
 func (b maildirBox) Add(t testing.TB, mails ...[]byte) {
 	t.Helper()
 	for _, mail := range mails {
-		name := fmt.Sprintf("%d.M%dP1.host", 1_700_000_000+serial.Add(1), serial.Load())
-		tmp := filepath.Join(b.path, "tmp", name)
-		if err := os.WriteFile(tmp, mail, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(tmp, filepath.Join(b.path, "new", name)); err != nil {
-			t.Fatal(err)
-		}
+		b.AddAs(t, fmt.Sprintf("%d.M%dP1.host", 1_700_000_000+serial.Add(1), serial.Load()), mail)
+	}
+}
+
+// AddAs adds a mail under a name.
+func (b maildirBox) AddAs(t testing.TB, name string, mail []byte) {
+	t.Helper()
+	tmp := filepath.Join(b.path, "tmp", name)
+	if err := os.WriteFile(tmp, mail, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(tmp, filepath.Join(b.path, "new", name)); err != nil {
+		t.Fatal(err)
 	}
 }
 

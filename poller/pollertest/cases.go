@@ -71,6 +71,31 @@ func (s *suite) deleted() {
 	s.rows(`select count(*) from mailrow.source_messages`, "1")
 }
 
+// A program that uses the name of a mail that was removed for another one loses
+// nothing by it.
+func (s *suite) nameTwice() {
+	old, other := []byte("Subject: one\n\nold\n"), []byte("Subject: one\n\nnew\n")
+	box, named := s.box.(namedBox)
+	if !named {
+		return
+	}
+	for _, parameters := range []string{"?after=delete", "?archive=Done"} {
+		box.AddAs(s, "report", old)
+		if _, _, err := s.run(parameters); err != nil {
+			s.Fatal(err)
+		}
+		box.AddAs(s, "report", other)
+		if _, _, err := s.run(parameters); err != nil {
+			s.Fatal(err)
+		}
+		s.wantStored([][]byte{old, other})
+		s.wantLeft(nil)
+		if _, err := s.conn.Exec(ctx, `delete from mailrow.sources; select mailrow.delete_account(name) from mailrow.accounts`); err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
 func (s *suite) archived() {
 	all := mails(5)
 	s.box.Add(s, all...)

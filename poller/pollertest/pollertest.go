@@ -41,6 +41,7 @@ func Run(t *testing.T, kind Kind, open Open) {
 		{"stored once", (*suite).once},
 		{"empty", (*suite).empty},
 		{"deleted", (*suite).deleted},
+		{"a name twice", (*suite).nameTwice},
 		{"archived", (*suite).archived},
 		{"seen", (*suite).seen},
 		{"policy changes", (*suite).policyChanges},
