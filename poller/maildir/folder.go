@@ -243,8 +243,9 @@ func (f *folder) sameBytes(a, b place) bool {
 
 // entry describes the mail at a place; all are the places of its unique part.
 func (f *folder) entry(p place, all []place) poller.Entry {
-	// The size belongs to the id: a file that was written anew is another mail.
-	id := maildirname.Text(p.name.id()) + ",S=" + strconv.FormatInt(p.stamp.Size, 10)
+	// Size and time belong to the id: a file that was written anew is another mail.
+	id := maildirname.Text(p.name.id()) + ",S=" + strconv.FormatInt(p.stamp.Size, 10) +
+		",T=" + strconv.FormatInt(p.stamp.Modified, 36)
 	for _, other := range all {
 		if other.stamp != p.stamp && other.stamp.Size == p.stamp.Size {
 			id += ",I=" + strconv.FormatUint(p.stamp.Inode, 10) // no program names its files so

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -433,9 +434,28 @@ func list(t testing.TB, f poller.Folder) (entries []poller.Entry) {
 func read(t testing.TB, f poller.Folder) (mails []mail) {
 	t.Helper()
 	for _, entry := range list(t, f) {
-		mails = append(mails, mail{entry.ID, entry.Flags, fetch(t, f, entry)})
+		mails = append(mails, mail{writtenAt.ReplaceAllString(entry.ID, ""), entry.Flags, fetch(t, f, entry)})
 	}
 	return mails
+}
+
+// writtenAt is the part of an id that no two runs of a test have in common.
+var writtenAt = regexp.MustCompile(`,T=[0-9a-z]+`)
+
+// A file that is written anew in its place is another mail, though it is as long.
+func TestWrittenAnew(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "cur"), 0o700))
+	must(t, os.MkdirAll(filepath.Join(dir, "new"), 0o700))
+	must(t, os.MkdirAll(filepath.Join(dir, "tmp"), 0o700))
+	path := filepath.Join(dir, "new", "1.a.host")
+	must(t, os.WriteFile(path, []byte("one"), 0o600))
+	before := list(t, open(t, dir, inbox))[0].ID
+	time.Sleep(20 * time.Millisecond)
+	must(t, os.WriteFile(path, []byte("two"), 0o600))
+	if after := list(t, open(t, dir, inbox))[0].ID; after == before {
+		t.Errorf("both are %s", after)
+	}
 }
 
 func fetch(t testing.TB, f poller.Folder, entry poller.Entry) string {
