@@ -136,7 +136,11 @@ func folderNames(ctx context.Context, s Source, u URI) ([]string, error) {
 	if err != nil || u.After != AfterArchive {
 		return names, err
 	}
-	return slices.DeleteFunc(names, func(name string) bool { return name == u.Archive }), nil
+	rest := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == u.Archive })
+	if len(rest) == 0 && len(names) > 0 {
+		return nil, fmt.Errorf("archive=%s is the only folder there is to look into: name another", u.Archive)
+	}
+	return rest, nil
 }
 
 // action is what carries a policy out; nil where nothing is to be done.
