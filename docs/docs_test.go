@@ -14,6 +14,7 @@ import (
 
 	"mailrow/deliver"
 	"mailrow/internal/deliverytest"
+	"mailrow/internal/dovecottest"
 	"mailrow/internal/mtatest"
 	"mailrow/internal/pgtest"
 	"mailrow/internal/scratch"
@@ -95,37 +96,60 @@ func TestSQLExamples(t *testing.T) {
 // Each page has its own database, and its examples go in their order.
 func TestConsoleExamples(t *testing.T) {
 	for _, page := range []string{"sql.md", "search.md", "queue.md", "care.md", "security.md", "polling.md", "import.md", "moving.md"} {
-		dsn := demo(t)
-		dir := scratch.ForTest(t)
-		build := exec.Command("go", "build", "-o", dir, "mailrow/cmd/mailrow")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		home(t, dir)
-		for _, example := range blocks(t, "console", page) {
-			for line := range strings.Lines(example.text) {
-				command, ok := strings.CutPrefix(line, "$ ")
-				if !ok {
-					continue
-				}
-				cmd := exec.Command("/bin/sh", "-c", command)
-				cmd.Dir = dir
-				cmd.Env = append(os.Environ(), "DATABASE_URL="+dsn, "HOME="+dir, "PATH="+dir+":"+os.Getenv("PATH"))
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Errorf("%s: %s%v: %s", example.file, command, err, out)
-				}
+		t.Run(page, func(t *testing.T) { console(t, page) })
+	}
+}
+
+func console(t *testing.T, page string) {
+	dsn := demo(t)
+	dir := scratch.ForTest(t)
+	here := strings.NewReplacer()
+	if page == "polling.md" {
+		here = servers(t, dir)
+	}
+	build := exec.Command("go", "build", "-o", dir, "mailrow/cmd/mailrow")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	home(t, dir)
+	for _, example := range blocks(t, "console", page) {
+		for line := range strings.Lines(example.text) {
+			command, ok := strings.CutPrefix(line, "$ ")
+			if !ok {
+				continue
 			}
-		}
-		if page == "sql.md" || page == "queue.md" || page == "security.md" {
-			continue // these have tests of their own, or no SQL
-		}
-		conn := archivetest.Connect(t, dsn)
-		for _, example := range blocks(t, "sql", page) {
-			if _, err := conn.PgConn().Exec(context.Background(), example.text).ReadAll(); err != nil {
-				t.Errorf("%s%v", example, err)
+			cmd := exec.Command("/bin/sh", "-c", here.Replace(command))
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "DATABASE_URL="+dsn, "HOME="+dir, "PATH="+dir+":"+os.Getenv("PATH"))
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s: %s%v: %s", example.file, command, err, out)
 			}
 		}
 	}
+	if page == "sql.md" || page == "queue.md" || page == "security.md" {
+		return // these have tests of their own, or no SQL
+	}
+	conn := archivetest.Connect(t, dsn)
+	for _, example := range blocks(t, "sql", page) {
+		if _, err := conn.PgConn().Exec(context.Background(), example.text).ReadAll(); err != nil {
+			t.Errorf("%s%v", example, err)
+		}
+	}
+}
+
+// servers makes the mail servers of the examples, with their users and a file that
+// has their password, and gives what their names stand for here.
+func servers(t *testing.T, home string) *strings.Replacer {
+	t.Helper()
+	users := []string{"ann@example.com", "bob@example.com"}
+	s := dovecottest.Start(t, dovecottest.Config{Users: users})
+	for _, user := range users {
+		s.Append(t, user, "INBOX", []byte("Subject: from a server\r\n\r\nhello\r\n"))
+	}
+	if err := os.WriteFile(filepath.Join(home, "imap.password"), []byte(dovecottest.Password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return strings.NewReplacer("@imap.example.com?", "@"+s.IMAPS+"?ca="+s.CA()+"&", "@pop.example.com?", "@"+s.POP3S+"?ca="+s.CA()+"&")
 }
 
 // home makes mailboxes to poll.

@@ -39,7 +39,7 @@ func (p *pass) fetch(ctx context.Context, e Entry) (stored bool, err error) {
 	case errors.Is(err, ErrGone):
 		return false, nil
 	case errors.As(err, &broken):
-		return false, fmt.Errorf("fetch %s: %w", e.ID, err)
+		return false, p.broke(ctx, e, err)
 	case err != nil:
 		return false, p.fail(ctx, e, fmt.Errorf("fetch: %w", err))
 	}
@@ -107,6 +107,29 @@ func (p *pass) read(ctx context.Context, e Entry) ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// brokeError is a folder that broke while a mail was read: the network's fault, or
+// that of the mail.
+type brokeError struct {
+	id  string
+	err error
+}
+
+func (e *brokeError) Error() string { return fmt.Sprintf("fetch %s: %v", e.id, e.err) }
+func (e *brokeError) Unwrap() error { return e.err }
+
+// broke counts a try when the folder breaks at a mail twice in a row, so that a mail
+// which always breaks the connection is left alone in the end.
+func (p *pass) broke(ctx context.Context, e Entry, err error) error {
+	if p.brokeAt == e.ID {
+		if err := p.fail(ctx, e, fmt.Errorf("fetch: %w", err)); err != nil {
+			return err
+		}
+	} else if p.failures++; p.failures > maxFailures {
+		return fmt.Errorf("fetch %s: %w", e.ID, err)
+	}
+	return &brokeError{e.ID, err}
 }
 
 // fail records that a mail could not be stored.

@@ -2,6 +2,7 @@ package poller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -28,6 +29,7 @@ type pass struct {
 	mailbox string
 	row     source.Folder
 	action  action
+	brokeAt string // id of the mail at which the folder broke last
 
 	again     bool // the listing was left early
 	unsettled bool // some mail has to be looked at again
@@ -38,8 +40,23 @@ type pass struct {
 }
 
 // folder stores what is new in a folder, then carries the policy out. Mail is
-// removed only between two listings: a listing need not know of it.
+// removed only between two listings: a listing need not know of it. When the folder
+// breaks at a mail, it is opened again and gone on with.
 func (r *run) folder(ctx context.Context, s Source, name string) error {
+	brokeAt := ""
+	for first := true; ; first = false {
+		err := r.opened(ctx, s, name, first, brokeAt)
+		var broke *brokeError
+		if !errors.As(err, &broke) || ctx.Err() != nil {
+			return err
+		}
+		r.Warn(r.source, fmt.Errorf("folder %s: %w: going on", name, err))
+		brokeAt = broke.id
+	}
+}
+
+// opened goes through the folder as often as it takes.
+func (r *run) opened(ctx context.Context, s Source, name string, first bool, brokeAt string) error {
 	f, err := s.Folder(ctx, name)
 	if err != nil {
 		return err
@@ -49,8 +66,8 @@ func (r *run) folder(ctx context.Context, s Source, name string) error {
 	if err != nil {
 		return err
 	}
-	for first := true; ; first = false {
-		p := &pass{run: r, folder: f, mailbox: name, action: act}
+	for ; ; first = false {
+		p := &pass{run: r, folder: f, mailbox: name, action: act, brokeAt: brokeAt}
 		if err := p.through(ctx, first); err != nil || !p.again || ctx.Err() != nil {
 			return err
 		}
@@ -119,6 +136,10 @@ func (p *pass) chunk(ctx context.Context, entries []Entry, first bool) error {
 		return err
 	}
 	p.known += int64(len(known))
+	due, err := p.due(ctx, ids)
+	if err != nil {
+		return err
+	}
 	for _, e := range entries {
 		if ctx.Err() != nil {
 			return nil
@@ -139,7 +160,11 @@ func (p *pass) chunk(ctx context.Context, entries []Entry, first bool) error {
 				p.known++
 			}
 		}
-		if stored && p.action != nil && (k.Done != p.uri.Policy() || p.uri.After != AfterSeen) {
+		switch {
+		case !stored || p.action == nil || k.Done == p.uri.Policy() && p.uri.After == AfterSeen:
+		case p.uri.Delay > 0 && !due[e.ID]:
+			p.unsettled = true
+		default:
 			p.pending = append(p.pending, e)
 			if k.Done != p.uri.Policy() {
 				p.fresh++
@@ -150,6 +175,19 @@ func (p *pass) chunk(ctx context.Context, entries []Entry, first bool) error {
 		}
 	}
 	return nil
+}
+
+// due are the ids of those mails that were stored long enough ago to be removed,
+// where that takes time; nil elsewhere.
+func (p *pass) due(ctx context.Context, ids []string) (due map[string]bool, err error) {
+	if p.uri.Delay == 0 {
+		return nil, nil
+	}
+	err = p.insist(ctx, bookkeeping, func(ctx context.Context) (err error) {
+		due, err = p.row.StoredBefore(ctx, p.conn, ids, p.uri.Delay)
+		return err
+	})
+	return due, err
 }
 
 // isBack says that a mail which was taken away is there again. Programs that do not
@@ -179,7 +217,7 @@ func (p *pass) carryOut(ctx context.Context) error {
 		return nil
 	}
 	if err := p.action(ctx, p.pending); err != nil {
-		return fmt.Errorf("carry out after=%s: %w", p.uri.After, err)
+		return fmt.Errorf("carry out after=%s: %w", p.uri.Policy(), err)
 	}
 	p.count.Done += int64(len(p.pending))
 	for some := range slices.Chunk(p.pending, chunk) {
@@ -213,6 +251,6 @@ func (p *pass) end(ctx context.Context, listing *Listing) error {
 				return err
 			}
 		}
-		return p.row.Listed(ctx, p.conn, revision)
+		return p.row.Listed(ctx, p.conn, revision, listing.Partial)
 	})
 }

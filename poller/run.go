@@ -17,7 +17,7 @@ import (
 // Poller looks into sources.
 type Poller struct {
 	Connect func(context.Context) (*pgx.Conn, error)
-	Open    func(context.Context, URI) (Source, error)
+	Open    func(context.Context, source.Source, URI) (Source, error)
 
 	// Config has the limits of a delivery, and how recipients are read. Account and
 	// mailbox are those of the source.
@@ -103,7 +103,7 @@ func (r *run) folders(ctx context.Context) error {
 	if r.uri, err = ParseURI(r.source.URI); err != nil {
 		return err
 	}
-	opened, err := r.Open(ctx, r.uri)
+	opened, err := r.Open(ctx, r.source, r.uri)
 	if err != nil {
 		return fmt.Errorf("open %v: %w", r.uri, err)
 	}

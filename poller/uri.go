@@ -8,7 +8,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
+
+	"mailrow/poller/dial"
 )
 
 // URI says where a source is, which of its folders are meant and what becomes of
@@ -16,55 +19,60 @@ import (
 //
 //	maildir:///home/ann/Maildir
 //	mbox:///var/mail/ann?after=delete
-//	imap+ssl://ann%40example.com:password@imap.example.com?folder=INBOX&archive=Done
+//	imap+ssl://ann%40example.com@imap.example.com?folder=INBOX&archive=Done
+//	imap+exec:ssh mail.example.com /usr/lib/dovecot/imap
 //
 // However it is printed or marshaled, it is its canonical form, in which there is
 // no password.
 type URI struct {
 	Kind     string // maildir, mbox, mh, mmdf, babyl, imap, …
-	Security string // what follows the + of the scheme, such as ssl; "" without
+	Security string // what follows the + of the scheme: ssl, tls or exec; "" without
 
 	Path string // absolute, of a source on this machine
 
-	User, Host string // of a source elsewhere
-	Port       int    // 0: that of the kind
+	User, Host string   // of a source elsewhere
+	Port       int      // 0: that of the kind
+	Command    []string // in place of all that: a program to speak to
+	Verify     dial.Verify
+	Auth       string // mechanism to log in by; "": the best
 
 	Folders []string // patterns as Source.Folders takes them; none: the source's own folder
+
+	// Which mail of an IMAP source is meant: that which matches, and is of this UID
+	// or came on this day, or later.
+	Search   string
+	SinceUID uint32
+	Since    time.Time
+
 	After   After
-	Archive string // folder that mail goes to, with AfterArchive
+	Delay   time.Duration // how long mail stays once it is stored, with AfterDelete
+	Archive string        // folder that mail goes to, with AfterArchive
 
 	// A pointer: fmt does not ask a type in an unexported field of another how to
 	// print it, but does not follow pointers there either.
 	password *string
 }
 
-// After is what becomes of a mail at its source once it is stored.
-type After string
-
-// The values of parameter after.
 const (
-	AfterKeep    After = "keep" // where nothing is said
-	AfterDelete  After = "delete"
-	AfterArchive After = "archive"
-	AfterSeen    After = "seen"
+	exec      = "exec"      // the security of a server that is a program on this machine
+	office365 = "office365" // always TLS
 )
 
-var afters = []string{string(AfterKeep), string(AfterDelete), string(AfterArchive), string(AfterSeen)}
-
-// kinds are those that a scheme names, each with an example.
+// kinds are those that a scheme names, each with an example and with what may
+// follow its +; nothing may for those on this machine.
 var kinds = map[string]struct {
-	local   bool
-	example string
+	securities []string
+	example    string
 }{
-	"maildir":   {true, "maildir:///home/ann/Maildir"},
-	"mbox":      {true, "mbox:///var/mail/ann"},
-	"mh":        {true, "mh:///home/ann/Mail"},
-	"mmdf":      {true, "mmdf:///home/ann/mail.mmdf"},
-	"babyl":     {true, "babyl:///home/ann/RMAIL"},
-	"imap":      {false, "imap+ssl://ann%40example.com:PASSWORD@imap.example.com?folder=INBOX"},
-	"pop3":      {false, "pop3+ssl://ann%40example.com:PASSWORD@pop.example.com"},
-	"gmail":     {false, "gmail+ssl://ann%40gmail.com:PASSWORD@imap.gmail.com"},
-	"office365": {false, "office365://ann%40example.com:PASSWORD@outlook.office365.com"},
+	"maildir": {nil, "maildir:///home/ann/Maildir"},
+	"mbox":    {nil, "mbox:///var/mail/ann"},
+	"mh":      {nil, "mh:///home/ann/Mail"},
+	"mmdf":    {nil, "mmdf:///home/ann/mail.mmdf"},
+	"babyl":   {nil, "babyl:///home/ann/RMAIL"},
+	"imap":    {[]string{"ssl", "tls", "", exec}, "imap+ssl://ann%40example.com@imap.example.com?folder=INBOX"},
+	"pop3":    {[]string{"ssl", "tls", ""}, "pop3+ssl://ann%40example.com@pop.example.com"},
+	"gmail":   {[]string{"ssl"}, "gmail+ssl://ann%40gmail.com@imap.gmail.com"},
+	office365: {[]string{"ssl", ""}, "office365://ann%40example.com@outlook.office365.com"},
 }
 
 const anyExample = "maildir:///home/ann/Maildir"
@@ -97,17 +105,22 @@ func ParseURI(s string) (URI, error) {
 	fail := func(format string, args ...any) (URI, error) {
 		return URI{}, &URIError{fmt.Sprintf(format, args...), kind.example}
 	}
+	if !u.Local() && !slices.Contains(kind.securities, u.Security) {
+		return fail("there is no +%s: there are %s", u.Security, u.schemes())
+	}
 	rest, found = strings.CutPrefix(rest, "//")
-	if !found {
+	if !found && u.Security != exec {
 		return fail("%s URI without //", u.Kind)
 	}
 	place, query, _ := strings.Cut(rest, "?")
 	read := u.readServer
-	if kind.local {
+	switch {
+	case u.Local():
 		read = u.readPath
-	}
+	case u.Security == exec:
+		read = u.readCommand
 	// Whatever comes after the last @ is no password, so it comes before all else.
-	if !kind.local && strings.Contains(rest[strings.IndexAny(rest+"/", "/?"):], "@") {
+	case strings.Contains(rest[strings.IndexAny(rest+"/", "/?"):], "@"):
 		return fail("%s URI with an @ after the server: in user and password write @ as %%40, / as %%2F, ? as %%3F", u.Kind)
 	}
 	if reason := read(place); reason != "" {
@@ -117,6 +130,22 @@ func ParseURI(s string) (URI, error) {
 		return fail("%s URI: %s", u.Kind, reason)
 	}
 	return u, nil
+}
+
+// schemes are those of the kind, in words.
+func (u URI) schemes() string {
+	means := map[string]string{
+		"ssl": "TLS from the first byte", "tls": "TLS by a command", "": "in clear", exec: "a program to speak to",
+	}
+	if u.Kind == office365 {
+		means[""] = means["ssl"]
+	}
+	var all []string
+	for _, security := range kinds[u.Kind].securities {
+		scheme := strings.TrimSuffix(u.Kind+"+"+security, "+")
+		all = append(all, scheme+" ("+means[security]+")")
+	}
+	return strings.Join(all, ", ")
 }
 
 func isScheme(s string) bool {
@@ -191,50 +220,35 @@ func (u *URI) readServer(s string) (reason string) {
 	return ""
 }
 
-// readQuery reads the parameters. As in Django Mailbox, + is a blank there.
-func (u *URI) readQuery(query string) (reason string) {
-	given := map[string]bool{}
-	for parameter := range strings.SplitSeq(query, "&") {
-		if parameter == "" {
-			continue
+// readCommand reads a program and its arguments, with blanks between them. No shell
+// does: a blank inside of one is %20.
+func (u *URI) readCommand(s string) (reason string) {
+	for word := range strings.FieldsSeq(s) {
+		word, ok := unescape(word)
+		if !ok {
+			return "the command has a % that is not followed by two hexadecimal digits; % itself is %25"
 		}
-		name, value, _ := strings.Cut(parameter, "=")
-		value, ok := unescape(strings.ReplaceAll(value, "+", " "))
-		switch {
-		case name != "folder" && name != "archive" && name != "after":
-			return fmt.Sprintf("there is no parameter %q; there are after, archive and folder", name)
-		case !ok:
-			return fmt.Sprintf("parameter %s has a %% that is not followed by two hexadecimal digits; %% itself is %%25", name)
-		case value == "" || !utf8.ValidString(value) || strings.ContainsRune(value, 0):
-			return fmt.Sprintf("parameter %s is empty or no text", name)
-		case given[name] && name != "folder":
-			return fmt.Sprintf("parameter %s is there twice", name)
-		case name == "after" && !slices.Contains(afters, value):
-			return fmt.Sprintf("after=%s: it is one of %s", value, strings.Join(afters, ", "))
+		if strings.ContainsRune(word, 0) {
+			return "the command has a NUL"
 		}
-		given[name] = true
-		switch name {
-		case "folder":
-			u.Folders = append(u.Folders, value)
-		case "archive":
-			u.Archive = value
-		case "after":
-			u.After = After(value)
-		}
+		u.Command = append(u.Command, word)
 	}
-	switch {
-	case given["archive"] && !given["after"]:
-		u.After = AfterArchive
-	case given["archive"] && u.After != AfterArchive:
-		return fmt.Sprintf("archive= and after=%s contradict each other", u.After)
-	case u.After == AfterArchive && u.Archive == "":
-		return "after=archive needs a folder, such as archive=Done"
+	if u.Command == nil {
+		return "there is no command: imap+exec:ssh mail.example.com /usr/lib/dovecot/imap is one"
 	}
 	return ""
 }
 
 // Local says whether the source is on this machine.
-func (u URI) Local() bool { return kinds[u.Kind].local }
+func (u URI) Local() bool { return kinds[u.Kind].securities == nil }
+
+// Encrypted says whether it is reached by TLS.
+func (u URI) Encrypted() bool {
+	return u.Security == "ssl" || u.Security == "tls" || u.Kind == office365
+}
+
+// IMAP says whether the source is spoken to by IMAP.
+func (u URI) IMAP() bool { return !u.Local() && u.Kind != "pop3" }
 
 // Password is what the URI was written with; false without.
 func (u URI) Password() (string, bool) {
@@ -256,6 +270,12 @@ func (u URI) Place() string {
 		b.WriteString(escape(u.Path, "?"))
 		return b.String()
 	}
+	for i, word := range u.Command {
+		if i > 0 {
+			b.WriteString(" ")
+		}
+		b.WriteString(escape(word, ":@?"))
+	}
 	if u.User != "" {
 		b.WriteString(escape(u.User, ":@/?") + "@")
 	}
@@ -270,31 +290,12 @@ func (u URI) Place() string {
 	return b.String()
 }
 
-// Policy is what is to become of mail once it is stored, in one text.
-func (u URI) Policy() string {
-	if u.After == AfterArchive {
-		return string(u.After) + " " + u.Archive
-	}
-	return string(u.After)
-}
-
 // String is the canonical form, without a password.
 func (u URI) String() string {
-	var parameters []string
-	for _, folder := range u.Folders {
-		parameters = append(parameters, "folder="+escape(folder, "&+@"))
+	if query := u.query(); query != "" {
+		return u.Place() + "?" + query
 	}
-	switch u.After {
-	case AfterKeep, "":
-	case AfterArchive:
-		parameters = append(parameters, "archive="+escape(u.Archive, "&+@"))
-	default:
-		parameters = append(parameters, "after="+string(u.After))
-	}
-	if parameters == nil {
-		return u.Place()
-	}
-	return u.Place() + "?" + strings.Join(parameters, "&")
+	return u.Place()
 }
 
 // Format writes String, whatever the verb.

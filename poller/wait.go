@@ -1,16 +1,24 @@
 package poller
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"mailrow/store/source"
 )
 
-// maxWatched is how many folders of one source are watched; what comes into the
-// others is found when the source is due.
-const maxWatched = 32
+// How many folders of one source are watched; what comes into the others is found
+// when the source is due.
+const (
+	maxWatched = 32
+	// Each folder elsewhere takes a connection, of which servers allow some ten a
+	// user.
+	maxIdling = 4
+)
 
 var errNotWatched = errors.New("folders of this kind do not tell when mail comes")
 
@@ -24,28 +32,51 @@ type waiter struct {
 // wait begins to wait. It opens each folder anew: a source is not for simultaneous
 // use. What cannot be watched is left to be found when it is due.
 func (w *watch) wait(ctx context.Context, s source.Source) *waiter {
-	ctx, cancel := context.WithCancel(ctx)
+	waiting, cancel := context.WithCancel(ctx)
 	one := &waiter{cancel, make(chan struct{}), make(chan struct{})}
 	go func() {
-		defer close(one.done)
 		defer cancel()
-		list := w.watchers(ctx, s)
-		close(one.opened)
-		var folders sync.WaitGroup
-		for _, open := range list {
-			folders.Go(func() {
-				defer open.close()
-				for open.watcher.Wait(ctx) == nil {
-					select {
-					case w.woken <- s.ID:
-					case <-ctx.Done():
-					}
-				}
-			})
+		lost := w.follow(waiting, s, one)
+		close(one.done)
+		if lost { // the run that finds what came meanwhile begins to wait anew
+			w.wake(ctx, s)
 		}
-		folders.Wait()
 	}()
 	return one
+}
+
+// follow wakes the source whenever mail may have come, until ctx ends, nobody tells
+// anything any more, or a connection is lost that did.
+func (w *watch) follow(ctx context.Context, s source.Source, one *waiter) bool {
+	var folders sync.WaitGroup
+	var lost atomic.Bool
+	list := w.watchers(ctx, s)
+	close(one.opened)
+	for _, open := range list {
+		folders.Go(func() {
+			defer open.close()
+			var err error
+			for err == nil {
+				if err = open.watcher.Wait(ctx); err == nil {
+					w.wake(ctx, s)
+				}
+			}
+			var broken *BrokenError
+			if errors.As(err, &broken) {
+				lost.Store(true)
+				one.stop()
+			}
+		})
+	}
+	folders.Wait()
+	return lost.Load()
+}
+
+func (w *watch) wake(ctx context.Context, s source.Source) {
+	select {
+	case w.woken <- s.ID:
+	case <-ctx.Done():
+	}
 }
 
 func (o *waiter) stop() {
@@ -77,20 +108,32 @@ func (w *watch) watchers(ctx context.Context, s source.Source) (list []watcher) 
 	if err != nil {
 		return nil
 	}
-	names, err := w.names(ctx, u)
-	if err != nil || len(names) > maxWatched {
+	names, err := w.names(ctx, s, u)
+	switch {
+	case err != nil || u.Local() && len(names) > maxWatched:
 		return nil
+	case !u.Local() && len(names) > maxIdling:
+		slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
+		names = names[:maxIdling]
 	}
 	for _, name := range names {
-		if one, err := w.watcher(ctx, u, name); err == nil {
+		if one, err := w.watcher(ctx, s, u, name); err == nil {
 			list = append(list, one)
 		}
 	}
 	return list
 }
 
-func (w *watch) names(ctx context.Context, u URI) ([]string, error) {
-	opened, err := w.Open(ctx, u)
+// rank lets INBOX come first.
+func rank(name string) int {
+	if name == "INBOX" {
+		return 0
+	}
+	return 1
+}
+
+func (w *watch) names(ctx context.Context, s source.Source, u URI) ([]string, error) {
+	opened, err := w.Open(ctx, s, u)
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +141,8 @@ func (w *watch) names(ctx context.Context, u URI) ([]string, error) {
 	return folderNames(ctx, opened, u)
 }
 
-func (w *watch) watcher(ctx context.Context, u URI, name string) (watcher, error) {
-	opened, err := w.Open(ctx, u)
+func (w *watch) watcher(ctx context.Context, s source.Source, u URI, name string) (watcher, error) {
+	opened, err := w.Open(ctx, s, u)
 	if err != nil {
 		return watcher{}, err
 	}

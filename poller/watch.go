@@ -20,7 +20,7 @@ const (
 	// finishing is how long runs may take to finish the mail in hand.
 	finishing = 30 * time.Second
 	// spacing is the least time between two runs of one source that a Watcher
-	// wakes; it doubles while they find nothing, since what wakes it may be what
+	// wakes; it doubles while those find nothing, since what wakes it may be what
 	// the runs do.
 	spacing = 500 * time.Millisecond
 )
@@ -50,7 +50,8 @@ type watched struct {
 	running   bool
 	progress  atomic.Int64 // when it last got on, in nanoseconds
 	early     bool         // a Watcher has woken it
-	idle      int          // runs that found nothing, one after the other
+	woken     bool         // by which the run began that goes on
+	idle      int          // runs so woken that found nothing, one after the other
 	notBefore time.Time
 	waiter    *waiter
 }
@@ -158,7 +159,7 @@ func (w *watch) begin(ctx context.Context) {
 			continue
 		}
 		room--
-		s.running, s.early = true, false
+		s.running, s.woken, s.early = true, !s.source.Due, false
 		s.progress.Store(now.UnixNano())
 		if s.waiter.ended() {
 			s.waiter = w.wait(ctx, s.source)
@@ -182,10 +183,10 @@ func (w *watch) end(e ended) {
 		s.notBefore = now.Add(s.source.Every)
 		return
 	}
-	if e.count.Stored+e.count.Duplicate > 0 {
-		s.idle = 0
-	} else {
+	if s.woken && e.count.Stored+e.count.Duplicate == 0 {
 		s.idle++
+	} else {
+		s.idle = 0
 	}
 	s.notBefore = now.Add(min(s.source.Every, spacing<<min(s.idle, 12)))
 	w.Done(s.source, e.count, e.err)

@@ -16,7 +16,6 @@ import (
 
 	"mailrow/deliver"
 	"mailrow/poller"
-	"mailrow/poller/kinds"
 	"mailrow/store/load"
 	"mailrow/store/source"
 )
@@ -35,11 +34,11 @@ func (d *destination) flags(c *cobra.Command) {
 
 func (d *destination) given() bool { return *d != destination{} }
 
-// of makes a source of a URI, which must not hold a password.
-func (d *destination) of(c *cobra.Command, uri string) (source.Source, error) {
-	u, err := poller.ParseURI(uri)
+// sourceOf makes a source of a URI, which must not hold a password.
+func (p *program) sourceOf(c *cobra.Command, uri string, d destination) (source.Source, error) {
+	u, err := parseURI(c, uri)
 	if err != nil {
-		return source.Source{}, misused(c, "%w", err)
+		return source.Source{}, err
 	}
 	if !d.given() {
 		return source.Source{}, misused(c, "say where its mail goes: --account NAME or --to RECIPIENT")
@@ -62,6 +61,7 @@ func orNil(s string) *string {
 
 func (p *program) pollCommand() *cobra.Command {
 	var d destination
+	var f passwordFlags
 	var watch, asJSON bool
 	var atOnce int
 	c := &cobra.Command{
@@ -70,7 +70,7 @@ func (p *program) pollCommand() *cobra.Command {
 		Long: `Stores all mail of the sources that is not in the database yet: of those named, or
 of all that are not paused. A SOURCE is a name or a URI. A URI that is no source yet
 becomes one, without a name, so that the next run knows what it has: say where its
-mail goes with --account or --to.
+mail goes with --account or --to, and where its password is.
 
 Mail is kept at the source unless the URI says otherwise: ?after=delete,
 ?archive=FOLDER or ?after=seen, which is done once the mail is committed. A mail that
@@ -92,8 +92,8 @@ fetched.`,
 				return misused(c, "--at-once %d: it is 1 or more", atOnce)
 			case watch && len(args) > 0:
 				return misused(c, "--watch looks into all sources: mailrow source add adds one")
-			case d.given() && len(args) == 0:
-				return misused(c, "--account, --mailbox and --to are for a SOURCE")
+			case (d.given() || f != (passwordFlags{})) && len(args) == 0:
+				return misused(c, "--account, --to and the like are for a SOURCE")
 			}
 			o, err := p.polling(c, asJSON)
 			if err != nil {
@@ -102,7 +102,7 @@ fetched.`,
 			if watch {
 				return o.watch(c, atOnce)
 			}
-			sources, err := p.sourcesToPoll(c, args, d)
+			sources, err := p.sourcesToPoll(c, args, d, f)
 			if err != nil {
 				return err
 			}
@@ -110,6 +110,7 @@ fetched.`,
 		},
 	}
 	d.flags(c)
+	f.flags(c)
 	c.Flags().BoolVar(&watch, "watch", false, "go on until stopped")
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a run")
 	c.Flags().IntVar(&atOnce, "at-once", 4, "look into so `many` sources at the same time")
@@ -117,14 +118,14 @@ fetched.`,
 }
 
 // sourcesToPoll finds the sources that were named, or all active ones.
-func (p *program) sourcesToPoll(c *cobra.Command, args []string, d destination) (list []source.Source, err error) {
+func (p *program) sourcesToPoll(c *cobra.Command, args []string, d destination, f passwordFlags) (list []source.Source, err error) {
 	err = p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
 		if len(args) == 0 {
 			list, err = source.Active(ctx, conn)
 			return err
 		}
 		for _, arg := range args {
-			s, err := p.sourceToPoll(ctx, c, conn, arg, d)
+			s, err := p.sourceToPoll(ctx, c, conn, arg, d, f)
 			if err != nil {
 				return err
 			}
@@ -135,24 +136,48 @@ func (p *program) sourcesToPoll(c *cobra.Command, args []string, d destination) 
 	return list, err
 }
 
-func (p *program) sourceToPoll(ctx context.Context, c *cobra.Command, conn *pgx.Conn, arg string, d destination) (source.Source, error) {
+func (p *program) sourceToPoll(ctx context.Context, c *cobra.Command, conn *pgx.Conn, arg string, d destination, f passwordFlags) (source.Source, error) {
 	found, err := findSource(ctx, c, conn, arg)
 	switch {
 	case errors.Is(err, source.ErrNotFound) && isURI(arg):
-		s, err := d.of(c, arg)
+		s, err := p.sourceOf(c, arg, d)
 		if err != nil {
 			return s, err
 		}
-		s.ID, err = source.Adopt(ctx, conn, s)
-		return s, err
+		return p.adopt(ctx, c, conn, s, f)
 	case err != nil:
 		return found, err
+	case f != (passwordFlags{}):
+		return found, misused(c, "the row of source %s says where its password is: mailrow source secret changes that", found)
 	case found.Paused:
 		return found, fmt.Errorf("source %s is paused: mailrow source resume lets it go on", found)
 	case d.given() && (text(found.Account) != d.account || text(found.Mailbox) != d.mailbox || text(found.Recipient) != d.to):
 		return found, fmt.Errorf("the mail of source %s goes elsewhere: leave --account, --mailbox and --to out, or add another source with mailrow source add --name", found)
 	}
 	return found, nil
+}
+
+// adopt makes a source of a URI, with where its password is, for the next run needs
+// it too.
+func (p *program) adopt(ctx context.Context, c *cobra.Command, conn *pgx.Conn, s source.Source, f passwordFlags) (source.Source, error) {
+	u, err := poller.ParseURI(s.URI)
+	if err != nil {
+		return s, err
+	}
+	password, err := p.password(c, f, u)
+	if err != nil {
+		return s, err
+	}
+	err = pgx.BeginFunc(ctx, conn, func(pgx.Tx) (err error) {
+		if s.ID, err = source.Adopt(ctx, conn, s); err != nil || f == (passwordFlags{}) {
+			return err
+		}
+		return p.storePassword(ctx, c, conn, s, password)
+	})
+	if err != nil {
+		return s, err
+	}
+	return findSource(ctx, c, conn, s.URI)
 }
 
 // polling is a poller, and how it tells what it does.
@@ -172,9 +197,11 @@ func (p *program) polling(c *cobra.Command, asJSON bool) (*polling, error) {
 	// The collector shall not let the garbage of large mails stand about.
 	debug.SetMemoryLimit(load.MemoryLimit)
 	o := &polling{program: p, json: asJSON}
+	opener := p.opener(c)
+	opener.Warn = o.warn
 	o.Poller = poller.Poller{
 		Connect: func(context.Context) (*pgx.Conn, error) { return p.open(c) },
-		Open:    kinds.Open,
+		Open:    opener.Open,
 		Config:  config,
 		Warn:    o.warn,
 	}

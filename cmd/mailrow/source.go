@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailrow/poller"
-	"mailrow/poller/kinds"
 	"mailrow/store/source"
 )
 
@@ -25,6 +24,11 @@ writes it:
   maildir:///home/ann/Maildir    a Maildir
   mbox:///var/mail/ann           a file of many mails; mmdf: and babyl: likewise
   mh:///home/ann/Mail            a directory of numbered files
+  imap+ssl://ann%40example.com@imap.example.com
+                                 IMAP over TLS; imap+tls: begins TLS by a command (STARTTLS),
+                                 imap: never; pop3+ssl:, pop3+tls: and pop3: likewise
+  imap+exec:ssh mail.example.com /usr/lib/dovecot/imap
+                                 a program that speaks IMAP
 
 with parameters after a question mark, and & between them:
 
@@ -34,25 +38,52 @@ with parameters after a question mark, and & between them:
   archive=NAME    move it to this folder
   after=seen      mark it as seen
 
+and for servers elsewhere:
+
+  ca=FILE         the authority that has signed the server's certificate
+  pin=sha256:…    the certificate's sum, whoever has signed it
+  tls=insecure    any certificate will do: a warning at each run
+  certificate=FILE, key=FILE
+                  ours, where the server asks for one
+  auth=NAME       how to log in, such as cram-md5 or external; the best without
+  search=WORDS    only mail that matches, in IMAP's words: search=UNSEEN
+  since=2026-01-31, since=UID
+                  only mail from that day or UID on (IMAP)
+
 Sources are rows of mailrow.sources; SQL may change them too.`,
 		Example: `  mailrow source add maildir:///home/ann/Maildir --name ann --account ann@example.com
   mailrow source test ann
   mailrow source list`,
 	}
 	c.AddCommand(p.sourceAddCommand(), p.sourceListCommand(), p.sourceTestCommand(), p.sourceFailedCommand(),
-		p.sourcePauseCommand("pause", true), p.sourcePauseCommand("resume", false), p.sourceRetryCommand(), p.sourceRemoveCommand())
+		p.sourcePauseCommand("pause", true), p.sourcePauseCommand("resume", false), p.sourceRetryCommand(), p.sourceRemoveCommand(),
+		p.sourceSecretCommand(), p.sourceKeyCommand())
 	return c
 }
 
-func isURI(arg string) bool { return strings.Contains(arg, "://") }
+func isURI(arg string) bool {
+	return strings.Contains(arg, "://") || strings.HasPrefix(strings.ToLower(arg), "imap+exec:")
+}
+
+// parseURI reads a URI from the command line, which must not hold a password.
+func parseURI(c *cobra.Command, uri string) (poller.URI, error) {
+	u, err := poller.ParseURI(uri)
+	if err != nil {
+		return u, misused(c, "%w", err)
+	}
+	if _, has := u.Password(); has {
+		return u, misused(c, "the URI holds a password, which every user of this machine can see: leave it out, and say where it is: %s --help lists the ways", c.CommandPath())
+	}
+	return u, nil
+}
 
 // findSource finds a source by its name or its URI.
 func findSource(ctx context.Context, c *cobra.Command, conn *pgx.Conn, arg string) (source.Source, error) {
 	uri := arg
 	if isURI(arg) {
-		u, err := poller.ParseURI(arg)
+		u, err := parseURI(c, arg)
 		if err != nil {
-			return source.Source{}, misused(c, "%w", err)
+			return source.Source{}, err
 		}
 		uri = u.String()
 	}
@@ -66,61 +97,13 @@ func findSource(ctx context.Context, c *cobra.Command, conn *pgx.Conn, arg strin
 	return found, err
 }
 
-func (p *program) sourceAddCommand() *cobra.Command {
-	var d destination
-	var name string
-	var every time.Duration
-	c := &cobra.Command{
-		Use:   "add URI",
-		Short: "Add a source",
-		Long: `Adds a source. --account or --to says where its mail goes: with --account each folder
-to the mailbox of its name, with --to as mail for that recipient would be delivered.
-Account and mailbox are made by their first mail.`,
-		Example: `  mailrow source add maildir:///home/ann/Maildir --name ann --account ann@example.com
-  mailrow source add 'mbox:///var/mail/info?after=delete' --to info@example.com --every 1m
-  mailrow source add 'maildir:///home/ann/Maildir?folder=Lists/*&archive=Done' --account ann@example.com`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			s, err := d.of(c, args[0])
-			if err != nil {
-				return err
-			}
-			if c.Flag("every").Changed && every < time.Second {
-				return misused(c, "--every %v: it is a second or more", every)
-			}
-			s.Name, s.Every = orNil(name), every
-			u, err := poller.ParseURI(args[0])
-			if err != nil {
-				return misused(c, "%w", err)
-			}
-			if err := p.warnOf(c, u); err != nil {
-				return err
-			}
-			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
-				_, err := source.Add(ctx, conn, s)
-				var bad *source.ValueError
-				switch {
-				case errors.Is(err, source.ErrExists):
-					return fmt.Errorf("%w: give this one a --name of its own", err)
-				case errors.As(err, &bad) && bad.Constraint == "sources_name_is_no_uri":
-					return misused(c, "--name %q: a name has no ://", name)
-				case err != nil:
-					return err
-				}
-				return p.write(fmt.Sprintf("%s: %s\n", printable(s.String()), fate(u)))
-			})
-		},
-	}
-	d.flags(c)
-	c.Flags().StringVar(&name, "name", "", "what to call it (default its URI)")
-	c.Flags().DurationVar(&every, "every", 0, "how `long` after a run mailrow poll --watch looks again (default 5m)")
-	return c
-}
-
 // fate is what becomes of mail at a source.
 func fate(u poller.URI) string {
 	switch u.After {
 	case poller.AfterDelete:
+		if u.Delay > 0 {
+			return fmt.Sprintf("mail is removed there %d hours after it was stored", u.Delay/time.Hour)
+		}
 		return "mail is removed there once it is stored"
 	case poller.AfterArchive:
 		return "mail is moved to folder " + printable(u.Archive) + " there once it is stored"
@@ -130,17 +113,15 @@ func fate(u poller.URI) string {
 	return "mail is kept there"
 }
 
-// warnOf tells of a source that cannot be opened yet. That it never can is an error.
-func (p *program) warnOf(c *cobra.Command, u poller.URI) error {
-	opened, err := kinds.Open(c.Context(), u)
-	switch {
-	case errors.Is(err, kinds.ErrNotBuilt):
-		return err
-	case err != nil:
-		fmt.Fprintln(p.err, "mailrow: warning: "+line(err))
-		return nil
+// warnOf tells of a source on this machine that cannot be opened yet.
+func (p *program) warnOf(c *cobra.Command, u poller.URI) {
+	opened, err := p.opener(c).Open(c.Context(), source.Source{}, u)
+	if err == nil {
+		err = opened.Close()
 	}
-	return opened.Close()
+	if err != nil {
+		fmt.Fprintln(p.err, "mailrow: warning: "+line(err))
+	}
 }
 
 func (p *program) sourceListCommand() *cobra.Command {
@@ -183,49 +164,6 @@ func stateOf(s source.Status) string {
 		return "running"
 	}
 	return "active"
-}
-
-func (p *program) sourceTestCommand() *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
-		Use:   "test URI|NAME",
-		Short: "Open a source and count its mail, touching nothing",
-		Long: `Opens the source, and lists the folders that it means with the number of mails and
-their bytes where those are known without reading. With a URI no database is needed.`,
-		Example: `  mailrow source test 'maildir:///home/ann/Maildir?folder=*'`,
-		Args:    cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			uri := args[0]
-			if !isURI(uri) && !strings.HasPrefix(uri, "/") {
-				err := p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
-					found, err := findSource(ctx, c, conn, uri)
-					uri = found.URI
-					return err
-				})
-				if err != nil {
-					return err
-				}
-			}
-			u, err := poller.ParseURI(uri)
-			if err != nil {
-				return misused(c, "%w", err)
-			}
-			opened, err := kinds.Open(c.Context(), u)
-			if err != nil {
-				return err
-			}
-			defer opened.Close()
-			list, err := poller.Probe(c.Context(), opened, u)
-			if err != nil {
-				return err
-			}
-			return writeRows(p, asJSON, list, "FOLDER\tMAILS\tBYTES", func(f poller.Found) string {
-				return fmt.Sprintf("%s\t%d\t%d", printable(f.Folder), f.Mails, f.Bytes)
-			})
-		},
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
-	return c
 }
 
 func (p *program) sourceFailedCommand() *cobra.Command {

@@ -38,7 +38,7 @@ func TestPollThroughAPooler(t *testing.T) {
 			config.DefaultQueryExecMode = pgx.QueryExecModeExec
 			return pgx.ConnectConfig(ctx, config)
 		},
-		Open:   kinds.Open,
+		Open:   kinds.Opener{}.Open,
 		Config: deliver.DefaultConfig(),
 		Warn:   func(_ source.Source, err error) { failed.Store(err.Error(), true) },
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +98,10 @@ func (s *suite) nameTwice() {
 }
 
 func (s *suite) archived() {
+	if s.kind.Bare {
+		s.impossible("?archive=Done")
+		return
+	}
 	all := mails(5)
 	s.box.Add(s, all...)
 	s.poll("?archive=Done", source.Count{Stored: 5, Done: 5})
@@ -111,7 +116,42 @@ func (s *suite) archived() {
 	s.rows(`select mailbox, count(*) from mailrow.mail group by 1 order by 1`, "Done|5", "INBOX|5")
 }
 
+// Mail is removed once it was stored long enough ago, be the folder changed or not.
+func (s *suite) deletedLater() {
+	s.box.Add(s, mails(3)...)
+	s.poll("?after=delete-after:30d", source.Count{Stored: 3})
+	s.poll("?after=delete-after:30d", source.Count{})
+	s.wantLeft(mails(3))
+	for left := 2; left >= 0; left-- {
+		if _, err := s.conn.Exec(ctx, `
+			update mailrow.source_messages set changed_at = changed_at - interval '30 days'
+			where id = (select min(id) from mailrow.source_messages where state = 'stored')`); err != nil {
+			s.Fatal(err)
+		}
+		s.poll("?after=delete-after:30d", source.Count{Done: 1})
+		if got := s.box.Mails(s); len(got) != left {
+			s.Errorf("%d mails are left, want %d", len(got), left)
+		}
+	}
+	s.wantStored(mails(3))
+	s.rows(`select state, done, count(*) from mailrow.source_messages group by 1, 2`, "done|delete-after:30d|3")
+}
+
+// impossible wants a policy to be refused before anything happens.
+func (s *suite) impossible(parameters string) {
+	s.box.Add(s, mails(2)...)
+	if got, _, err := s.run(parameters); err == nil || got != (source.Count{}) {
+		s.Errorf("%s: %+v, %v", parameters, got, err)
+	}
+	s.wantStored(nil)
+	s.wantLeft(mails(2))
+}
+
 func (s *suite) seen() {
+	if s.kind.Bare {
+		s.impossible("?after=seen")
+		return
+	}
 	all := mails(3)
 	s.box.Add(s, all...)
 	s.poll("?after=seen", source.Count{Stored: 3, Done: 3})
@@ -252,6 +292,45 @@ func (s *suite) unreadable() {
 }
 
 // A mail over the limit is never cut off, and never removed.
+// A mail at which the folder always breaks is left alone in the end, and does not
+// keep the others; one at which it broke once is fetched all the same.
+func (s *suite) breaks() {
+	s.box.Add(s, mails(5)...)
+	var ids []string
+	broke := map[string]int{}
+	s.hooks = &hooks{opening: func(e poller.Entry, _ int) error {
+		if !slices.Contains(ids, e.ID) {
+			ids = append(ids, e.ID)
+		}
+		if at := slices.Index(ids, e.ID); at == 1 || at == 3 && broke[e.ID] == 0 {
+			broke[e.ID]++
+			return &poller.BrokenError{Err: errors.New("connection reset by peer")}
+		}
+		return nil
+	}}
+	for try := range 6 {
+		got, _, err := s.run("?after=delete")
+		want := source.Count{Failed: 1}
+		switch try {
+		case 0:
+			want.Stored, want.Done = 4, 4
+		case 5:
+			want.Failed = 0
+		}
+		if got.Seen, got.Bytes = 0, 0; err != nil || got != want {
+			s.Errorf("try %d: %+v, %v", try+1, got, err)
+		}
+		if _, err := s.conn.Exec(ctx, `update mailrow.source_messages set retry_at = now() where retry_at is not null`); err != nil {
+			s.Fatal(err)
+		}
+	}
+	s.rows(`select state, tries, reason from mailrow.source_messages where state <> 'done' and gone_at is null`,
+		"quarantined|5|fetch: connection reset by peer")
+	if left := s.box.Mails(s.T); len(left) != 1 {
+		s.Errorf("%d mails are left", len(left))
+	}
+}
+
 func (s *suite) tooLarge() {
 	large := append(mail(1), bytes.Repeat([]byte("0123456789\n"), 1000)...)
 	s.box.Add(s, mail(0), large, mail(2))

@@ -23,6 +23,7 @@ import (
 type Kind struct {
 	Box     func(testing.TB) Box // makes an empty one
 	Folders bool                 // it has others beside it
+	Bare    bool                 // mail can be removed there, and nothing else
 	Many    int                  // mails of the test of many, unless that is to be short
 }
 
@@ -41,6 +42,7 @@ func Run(t *testing.T, kind Kind, open Open) {
 		{"stored once", (*suite).once},
 		{"empty", (*suite).empty},
 		{"deleted", (*suite).deleted},
+		{"deleted later", (*suite).deletedLater},
 		{"a name twice", (*suite).nameTwice},
 		{"archived", (*suite).archived},
 		{"seen", (*suite).seen},
@@ -49,6 +51,7 @@ func Run(t *testing.T, kind Kind, open Open) {
 		{"added meanwhile", (*suite).addedMeanwhile},
 		{"removed meanwhile", (*suite).removedMeanwhile},
 		{"unreadable", (*suite).unreadable},
+		{"breaks", (*suite).breaks},
 		{"too large", (*suite).tooLarge},
 		{"deleted here", (*suite).deletedHere},
 		{"missing", (*suite).missing},
@@ -117,7 +120,7 @@ func (s *suite) poller() *poller.Poller {
 	}
 	return &poller.Poller{
 		Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, s.dsn) },
-		Open: func(ctx context.Context, u poller.URI) (poller.Source, error) {
+		Open: func(ctx context.Context, _ source.Source, u poller.URI) (poller.Source, error) {
 			opened, err := s.open(ctx, u)
 			if err != nil || s.hooks == nil {
 				return opened, err

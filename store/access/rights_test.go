@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -196,6 +197,8 @@ func TestPollerMayOnlyPoll(t *testing.T) {
 	refused(t, conn,
 		"update mailrow.sources set uri = 'mbox:///etc/passwd'",
 		"update mailrow.source_messages set state = 'stored'",
+		"update mailrow.sources set secret = 'command:true'",
+		"update mailrow.source_tokens set refresh_token = null",
 		"select mailrow.retry_source(1)",
 		fmt.Sprintf("select mailrow.raw(%d)", d.alice),
 		fmt.Sprintf("select mailrow.delete_mail(%d)", d.alice),
@@ -225,8 +228,16 @@ func TestPollerMayOnlyPoll(t *testing.T) {
 	_, failed := f.Fail(ctx, conn, "1", errors.New("no luck"), 3)
 	_, active := source.Active(ctx, conn)
 	_, listed := source.List(ctx, conn)
-	for _, err := range []error{known, failed, active, listed, f.Gone(ctx, conn, 0, func(string) bool { return false }),
-		f.CarriedOut(ctx, conn, []string{"1"}, "delete"), f.Listed(ctx, conn, ""), run.End(ctx, conn, source.Count{}, nil)} {
+	sealed := "sealed:" + strings.Repeat("x", 40)
+	if err := source.SetToken(ctx, d.admin, id, source.Token{Provider: "google", Endpoint: "https://a/", ClientID: "1", Refresh: &sealed}); err != nil {
+		t.Fatal(err)
+	}
+	token, read := source.ReadToken(ctx, conn, id)
+	if stored, err := source.RotateToken(ctx, conn, id, token, &sealed, sealed, time.Hour); err != nil || !stored {
+		t.Errorf("rotate: %v, %v", stored, err)
+	}
+	for _, err := range []error{known, failed, active, listed, read, f.Gone(ctx, conn, 0, func(string) bool { return false }),
+		f.CarriedOut(ctx, conn, []string{"1"}, "delete"), f.Listed(ctx, conn, "", false), f.Listed(ctx, conn, "", true), run.End(ctx, conn, source.Count{}, nil)} {
 		if err != nil {
 			t.Error(err)
 		}
@@ -240,13 +251,15 @@ func TestOthersMayNotPoll(t *testing.T) {
 	d.allow(t, reader, nil)
 	for _, role := range []string{reader, d.role(t, "deliverer", "login in role mailrow_deliver"), d.role(t, "stranger", "login")} {
 		conn := d.as(t, role)
-		for _, relation := range polled {
+		for _, relation := range append([]string{"source_tokens"}, polled...) {
 			refused(t, conn, "select from mailrow."+relation)
 		}
 		refused(t, conn,
 			"select mailrow.retry_source(1)",
 			"select mailrow_polling.begin_run(1, 1, '1 minute')",
 			"select mailrow_polling.settle(1, 1, 'x', 1)",
+			"select mailrow_polling.token(1, false)",
+			"select mailrow_polling.rotate_token(1, null, null, null, 1)",
 		)
 	}
 }

@@ -181,6 +181,32 @@ func (f Folder) Known(ctx context.Context, conn *pgx.Conn, ids []string) (map[st
 	return known, nil
 }
 
+// StoredBefore gives those of some mails that have been stored for so long.
+func (f Folder) StoredBefore(ctx context.Context, conn *pgx.Conn, ids []string, ago time.Duration) (map[string]bool, error) {
+	asked, written := make(map[string]string, len(ids)), make([]string, len(ids))
+	for i, id := range ids {
+		written[i] = store.SourceID(id)
+		asked[written[i]] = id
+	}
+	rows, err := conn.Query(ctx, `
+		select id from mailrow.source_messages
+		where source_id = $1 and folder_id = $2 and id = any ($3)
+		  and state in ('stored', 'done') and changed_at <= now() - $4::interval`, f.Source, f.ID, written, ago)
+	if err != nil {
+		return nil, fmt.Errorf("look up when mail was stored: %w", err)
+	}
+	before := map[string]bool{}
+	var id string
+	_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
+		before[asked[id]] = true
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up when mail was stored: %w", err)
+	}
+	return before, nil
+}
+
 // Fail records that a mail could not be fetched; after limit times it is in
 // quarantine.
 func (f Folder) Fail(ctx context.Context, conn *pgx.Conn, id string, why error, limit int) (quarantined bool, err error) {
@@ -207,9 +233,14 @@ func (f Folder) CarriedOut(ctx context.Context, conn *pgx.Conn, ids []string, po
 }
 
 // Listed records that the folder was listed to its end: with the revision of the
-// listing where everything in it is settled, else with "".
-func (f Folder) Listed(ctx context.Context, conn *pgx.Conn, revision string) error {
-	_, err := conn.Exec(ctx, `select mailrow_polling.listed($1, $2, nullif($3, ''))`, f.Source, f.ID, revision)
+// listing where everything in it is settled, else with "". After a day of listings
+// in part OpenFolder gives no revision, and so lets all be listed.
+func (f Folder) Listed(ctx context.Context, conn *pgx.Conn, revision string, inPart bool) error {
+	query := `select mailrow_polling.listed($1, $2, nullif($3, ''))`
+	if inPart {
+		query = `select mailrow_polling.listed_in_part($1, $2, nullif($3, ''))`
+	}
+	_, err := conn.Exec(ctx, query, f.Source, f.ID, revision)
 	if err != nil {
 		return fmt.Errorf("record listing: %w", err)
 	}

@@ -24,6 +24,7 @@ type Source struct {
 	Paused    bool          `json:"paused"`
 	Due       bool          `json:"-"`        // when it was read
 	Failures  int           `json:"failures"` // runs in a row
+	Secret    *string       `json:"secret"`   // where its password is, a secret.Reference
 }
 
 // String is what people call it.
@@ -65,11 +66,11 @@ func (e *ValueError) Error() string { return e.Err.Error() }
 func (e *ValueError) Unwrap() error { return e.Err }
 
 const columns = `source_id, name, uri, account, mailbox, recipient, extract(epoch from every)::float8, state = 'paused',
-	next_run_at <= now(), failures`
+	next_run_at <= now(), failures, secret`
 
 func (s *Source) scan(row pgx.CollectableRow, more ...any) error {
 	var every float64
-	err := row.Scan(append([]any{&s.ID, &s.Name, &s.URI, &s.Account, &s.Mailbox, &s.Recipient, &every, &s.Paused, &s.Due, &s.Failures}, more...)...)
+	err := row.Scan(append([]any{&s.ID, &s.Name, &s.URI, &s.Account, &s.Mailbox, &s.Recipient, &every, &s.Paused, &s.Due, &s.Failures, &s.Secret}, more...)...)
 	s.Every = time.Duration(every * float64(time.Second))
 	return err
 }
@@ -81,9 +82,9 @@ func scanSource(row pgx.CollectableRow) (s Source, err error) {
 // Add makes a source. It is ErrExists or a *ValueError where the table says no.
 func Add(ctx context.Context, conn *pgx.Conn, s Source) (id int64, err error) {
 	err = conn.QueryRow(ctx, `
-		insert into mailrow.sources (name, uri, account, mailbox, recipient, every)
-		values ($1, $2, $3, $4, $5, coalesce(nullif($6, 0.0) * interval '1 second', '5 minutes'))
-		returning source_id`, s.Name, s.URI, s.Account, s.Mailbox, s.Recipient, s.Every.Seconds()).Scan(&id)
+		insert into mailrow.sources (name, uri, account, mailbox, recipient, every, secret)
+		values ($1, $2, $3, $4, $5, coalesce(nullif($6, 0.0) * interval '1 second', '5 minutes'), $7)
+		returning source_id`, s.Name, s.URI, s.Account, s.Mailbox, s.Recipient, s.Every.Seconds(), s.Secret).Scan(&id)
 	if err != nil {
 		return 0, fmt.Errorf("add source: %w", refusal(err))
 	}
@@ -155,7 +156,7 @@ func Active(ctx context.Context, conn *pgx.Conn) ([]Source, error) {
 func List(ctx context.Context, conn *pgx.Conn) ([]Status, error) {
 	rows, err := conn.Query(ctx, `
 		select source_id, s.name, t.uri, t.account, t.mailbox, t.recipient, extract(epoch from t.every)::float8, t.state = 'paused',
-		       t.next_run_at <= now(), t.failures, running, last_run_at, last_stored, failed, quarantined, t.last_error, t.next_run_at
+		       t.next_run_at <= now(), t.failures, s.secret, running, last_run_at, last_stored, failed, quarantined, t.last_error, t.next_run_at
 		from mailrow.source_status t join mailrow.sources s using (source_id) order by t.name, source_id`)
 	if err != nil {
 		return nil, fmt.Errorf("list sources: %w", err)

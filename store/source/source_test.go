@@ -250,7 +250,7 @@ func TestKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	exec(t, conn, `update mailrow.source_messages set gone_at = gone_at - interval '8 days'`)
-	if err := f.Listed(ctx, conn, "r1"); err != nil {
+	if err := f.Listed(ctx, conn, "r1", false); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{`b\\ackslash`, "n\u00fcl", "plain"}, deliverytest.Rows(t, dsn, `select id from mailrow.source_messages order by id collate "C"`)); diff != "" {
@@ -279,7 +279,7 @@ func TestRevisionHoldsForItsPlaceAndPolicy(t *testing.T) {
 	} {
 		got, err := source.OpenFolder(ctx, conn, f.Source, "INBOX", step.place, step.policy)
 		if err == nil && got.Revision == "" && step.revision != "" {
-			if err = f.Listed(ctx, conn, step.revision); err == nil {
+			if err = f.Listed(ctx, conn, step.revision, false); err == nil {
 				got, err = source.OpenFolder(ctx, conn, f.Source, "INBOX", step.place, step.policy)
 			}
 		}
@@ -383,5 +383,39 @@ func TestBackOff(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"0|NULL|f"}, deliverytest.Rows(t, dsn, `select failures, last_error, running from mailrow.source_status`)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A folder that is only listed in part is listed whole once a day, unless nothing
+// ever changes in it.
+func TestListedInPart(t *testing.T) {
+	conn, dsn := connect(t)
+	f := folder(t, conn)
+	for i, step := range []struct {
+		revision string
+		inPart   bool
+		later    string // how much
+		want     string // the revision that is given then
+		since    string // whether a whole listing is counted down to
+	}{
+		{"r1", false, "2 days", "r1", "f"},
+		{"r1", true, "2 days", "r1", "f"},
+		{"r2", true, "23 hours", "r2", "t"},
+		{"r2", true, "0", "r2", "t"},
+		{"r3", true, "2 hours", "", "f"},
+		{"", true, "23 hours", "", "t"},
+		{"r4", false, "2 days", "r4", "f"},
+	} {
+		if err := f.Listed(ctx, conn, step.revision, step.inPart); err != nil {
+			t.Fatal(err)
+		}
+		exec(t, conn, `update mailrow.source_folders set in_part_since = in_part_since - '`+step.later+`'::interval`)
+		got, err := source.OpenFolder(ctx, conn, f.Source, "INBOX", "maildir:///a", "keep")
+		if err != nil || got.Revision != step.want {
+			t.Errorf("%d: revision %q, %v, want %q", i, got.Revision, err, step.want)
+		}
+		if diff := cmp.Diff([]string{step.since}, deliverytest.Rows(t, dsn, `select in_part_since is not null from mailrow.source_folders`)); diff != "" {
+			t.Errorf("%d: %s", i, diff)
+		}
 	}
 }
