@@ -130,7 +130,8 @@ func (r *Reader) readSource(ctx context.Context, unit *Unit, source poller.Sourc
 	if err != nil {
 		return err
 	}
-	if past.Revision != "" && revision == past.Revision {
+	// One that changed a moment ago is listed all the same, and what it has is counted.
+	if past.Revision != "" && revision == past.Revision && in.number == 0 {
 		r.visitor.Unchanged(unit)
 		r.visitor.Advance(past.Bytes)
 		return nil
