@@ -1,5 +1,5 @@
 # make build   the two programs, in bin/
-# make test    everything, with real PostgreSQL, Postfix, Exim, Dovecot and pgbouncer
+# make test    everything, with real servers; MAILROW_LONG=1 for the long forms
 # make lint    gofmt, go vet, staticcheck, manual pages
 # make bench   figures for docs/performance.md, as ratios taken in one run
 # make fuzz    each fuzz target for FUZZTIME

@@ -101,10 +101,7 @@ func runs(t *testing.T, few int) int {
 	if n, err := strconv.Atoi(os.Getenv("MAILROW_KILLS")); err == nil {
 		return n
 	}
-	if testing.Short() {
-		return few / 10
-	}
-	return few
+	return needs.Times(few/4, few)
 }
 
 // Whenever an import is killed, the next one makes what an undisturbed one does.
@@ -211,10 +208,7 @@ func TestImportWhileServerRestarts(t *testing.T) {
 
 // What has not changed is passed over, however much it is.
 func TestImportOfUnchangedMaildir(t *testing.T) {
-	mails := 100_000
-	if testing.Short() {
-		mails = 5000
-	}
+	mails := needs.Times(5000, 100_000)
 	dir := t.TempDir()
 	for _, sub := range []string{"cur", "new", "tmp"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"mailrow/internal/deliverytest"
 	"mailrow/internal/dovecottest"
+	"mailrow/internal/needs"
 	"mailrow/internal/pgtest"
 	"mailrow/internal/scratch"
 )
@@ -243,7 +244,7 @@ func TestIMAPWatchOutlivesARestartOfTheDatabase(t *testing.T) {
 func TestKilledIMAPPollerLosesNothing(t *testing.T) {
 	r := newRemote(t, deliverytest.Database(t))
 	r.add("box", "&after=delete")
-	const kills = 25
+	kills := needs.Times(8, 25)
 	mails := 0
 	longest := 300 * time.Millisecond
 	for killed := 0; killed < kills; {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,19 +13,11 @@ import (
 	"mailrow/internal/corpus"
 	"mailrow/internal/deliverytest"
 	"mailrow/internal/mtatest"
+	"mailrow/internal/needs"
 	"mailrow/internal/pgtest"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
-
-// amount is how many mails a test sends: more for a long run by hand.
-func amount(usual int) int {
-	n, err := strconv.Atoi(os.Getenv("MAILROW_LMTP_MAILS"))
-	if err != nil {
-		return usual
-	}
-	return n
-}
 
 type mta interface {
 	deliverytest.Server
@@ -53,7 +44,7 @@ func TestMailServersThroughTrouble(t *testing.T) {
 	for domain, start := range servers {
 		t.Run(domain, func(t *testing.T) {
 			mails := deliverytest.Corpus(t, 40, 50)
-			n := amount(len(mails))
+			n := needs.Times(len(mails), 5000)
 			cluster := pgtest.New(t, nil)
 			dsn := deliverytest.DatabaseOn(t, cluster)
 			daemon := deliverytest.StartDaemon(t, deliverytest.Config(t, deliverytest.AsDeliverer(dsn), `timeout = "20s"`))

@@ -14,12 +14,13 @@ import (
 
 	"mailrow/internal/chaostest"
 	"mailrow/internal/dovecottest"
+	"mailrow/internal/needs"
 	"mailrow/poller"
 	"mailrow/poller/imap"
 )
 
 // cuts are enough to hit every state of a session.
-const cuts = 120
+var cuts = needs.Times(40, 120)
 
 // chaos does something with INBOX over connections that break, again and again.
 type chaos struct {

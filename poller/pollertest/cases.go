@@ -7,10 +7,10 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"mailrow/internal/deliverytest"
+	"mailrow/internal/needs"
 	"mailrow/internal/pgtest"
 	"mailrow/poller"
 	"mailrow/store/archive/archivetest"
@@ -382,9 +382,11 @@ func (s *suite) missing() {
 }
 
 func (s *suite) many() {
-	n := 2000
-	if !testing.Short() && s.kind.Many > 0 {
-		n = s.kind.Many
+	n := 1000
+	if s.kind.Many > 0 {
+		n = needs.Times(min(n, s.kind.Many), s.kind.Many)
+	}
+	if n > 1000 {
 		s.dsn = deliverytest.DatabaseOn(s, pgtest.New(s, map[string]string{"fsync": "off"}))
 		s.conn = archivetest.Connect(s, s.dsn)
 	}

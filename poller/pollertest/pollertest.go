@@ -24,7 +24,7 @@ type Kind struct {
 	Box     func(testing.TB) Box // makes an empty one
 	Folders bool                 // it has others beside it
 	Bare    bool                 // mail can be removed there, and nothing else
-	Many    int                  // mails of the test of many, unless that is to be short
+	Many    int                  // mails of the test of many where it may take long
 }
 
 // Open opens sources of every kind.

@@ -13,12 +13,13 @@ import (
 
 	"mailrow/internal/chaostest"
 	"mailrow/internal/dovecottest"
+	"mailrow/internal/needs"
 	"mailrow/poller"
 	"mailrow/poller/pop3"
 )
 
 // cuts are enough to hit every state of a session.
-const cuts = 150
+var cuts = needs.Times(40, 150)
 
 // chaos reads and removes mail over connections that break, again and again.
 type chaos struct {

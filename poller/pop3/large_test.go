@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mailrow/internal/needs"
 )
 
 // largeServer has so many mails, and answers each connection.
@@ -69,10 +71,7 @@ func heap() int64 {
 
 // A mailbox of a million mails takes some 60 MB while it is listed.
 func TestManyMailsAreListed(t *testing.T) {
-	n := 1_000_000
-	if testing.Short() {
-		n = 50_000
-	}
+	n := needs.Times(100_000, 1_000_000)
 	f := folder(t, open(t, at(t, largeServer(t, n))))
 	before, start := heap(), time.Now()
 	l, err := f.List(t.Context(), "")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mailrow/internal/deliverytest"
+	"mailrow/internal/needs"
 	"mailrow/internal/pgtest"
 	"mailrow/message"
 	"mailrow/store"
@@ -133,10 +134,7 @@ func TestKilledAndRepeated(t *testing.T) {
 		cmd.Stderr = os.Stderr
 		return cmd
 	}
-	kills, amid := 12, 0
-	if testing.Short() {
-		kills = 4
-	}
+	kills, amid := needs.Times(5, 12), 0
 	for range kills {
 		cmd := child()
 		out, err := cmd.StdoutPipe()
