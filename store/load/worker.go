@@ -43,7 +43,6 @@ type worker struct {
 	conn    *store.Conn // nil while there is none
 	batches chan *batch
 
-
 	filling  *batch // the router's
 	onTheWay onTheWay
 }
