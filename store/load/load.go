@@ -57,6 +57,7 @@ const (
 
 	// Of each connection one batch is being stored, one waits, and one fills.
 	batchesPerConnection = 3
+	minRoom              = 24 << 20
 )
 
 func (o Options) withDefaults() Options {
@@ -113,7 +114,7 @@ func Open(ctx context.Context, config *store.Config, options Options) (*Loader, 
 	options = options.withDefaults()
 	l := &Loader{
 		options: options,
-		room:    newRoom(options.Connections * batchesPerConnection * options.BatchBytes),
+		room:    newRoom(max(minRoom, options.Connections*batchesPerConnection*options.BatchBytes)),
 	}
 	// Whatever has room has a place in both.
 	most := l.room.size/perMail + 1

@@ -3,15 +3,19 @@ package load
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"sync"
 )
 
 // router divides the mail among the workers. Mail of one conversation goes to one
 // worker as long as any of it is on its way: two transactions with one thread
-// would wait for each other, and the later mail must not come first.
+// would wait for each other, and the later mail must not come first. Where a mail
+// brings together what is on its way with several workers, its batch waits for the
+// others: they were sent before it, so no batch can wait for itself.
 type router struct {
 	load    *Loader
 	workers []*worker
+	count   int // of mails so far
 }
 
 // route takes the mails in their order until there are no more.
@@ -50,61 +54,54 @@ func route(l *Loader, workers []*worker) {
 
 func (r *router) add(m *mail) {
 	o := &r.load.options
-	w := r.worker(m)
-	w.onTheWay.add(m)
+	w, after := r.worker(m)
 	alone := len(m.Raw) > o.BatchBytes
 	if alone || w.filling != nil && !w.filling.add(m) {
 		r.send(w)
 	}
 	if w.filling == nil {
-		w.filling = &batch{}
+		w.filling = &batch{stored: make(chan struct{})}
 		if alone || !w.filling.add(m) {
 			w.filling.alone = m
 		}
 	}
-	if b := w.filling; b.alone != nil || b.Size() >= o.BatchBytes || b.Len() >= o.BatchMails {
+	b := w.filling
+	b.after = append(b.after, after...)
+	r.count++
+	w.onTheWay.add(m, b, r.count)
+	if b.alone != nil || b.Size() >= o.BatchBytes || b.Len() >= o.BatchMails {
 		r.send(w)
 	}
 }
 
-// worker chooses the one that has mail of the same conversation, else the one
-// with least to do. Where several have some, it waits until only one has: a mail
-// may bring together what was two conversations.
-func (r *router) worker(m *mail) (chosen *worker) {
-	least := math.MaxInt
-	var has []*worker
+// worker chooses the one that has got the latest mail of the same conversation,
+// else the one with least to do; and tells the batches of others that come before.
+func (r *router) worker(m *mail) (chosen *worker, after []*batch) {
+	least, latest := math.MaxInt, trace{}
+	var of []trace
 	for _, w := range r.workers {
-		some, size := w.onTheWay.look(m)
-		if some {
-			has = append(has, w)
+		last, size := w.onTheWay.look(m)
+		if last.batch != nil {
+			of = append(of, last)
 		}
-		if size < least {
+		switch {
+		case last.count > latest.count:
+			chosen, latest = w, last
+		case latest.batch == nil && size < least:
 			chosen, least = w, size
 		}
 	}
-	for len(has) > 1 {
-		r.await(has[len(has)-1], m)
-		has = has[:len(has)-1]
-	}
-	if len(has) > 0 {
-		return has[0]
-	}
-	return chosen
-}
-
-// await lets a worker store what it has of the same conversation as a mail.
-func (r *router) await(w *worker, m *mail) {
-	r.send(w)
-	for {
-		if has, _ := w.onTheWay.look(m); !has {
-			return
-		}
-		select {
-		case <-w.stored:
-		case <-r.load.ctx.Done():
-			return
+	for _, other := range of {
+		if other != latest {
+			after = append(after, other.batch)
 		}
 	}
+	for _, w := range r.workers {
+		if slices.Contains(after, w.filling) {
+			r.send(w)
+		}
+	}
+	return chosen, after
 }
 
 func (r *router) send(w *worker) {
@@ -127,16 +124,23 @@ func (r *router) flush() {
 // onTheWay is what a worker has got and not done yet.
 type onTheWay struct {
 	mu   sync.Mutex
-	ids  map[int64]int // of threads: how many mails have them
-	size int           // bytes
+	ids  map[int64]trace // of threads
+	size int             // bytes
 }
 
-func (o *onTheWay) add(m *mail) {
+// trace tells of the mails on their way that have an id.
+type trace struct {
+	mails int
+	batch *batch // of the latest
+	count int    // of the latest among all mails
+}
+
+func (o *onTheWay) add(m *mail, b *batch, count int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.size += m.size
 	for id := range m.threadIDs {
-		o.ids[id]++
+		o.ids[id] = trace{o.ids[id].mails + 1, b, count}
 	}
 }
 
@@ -145,23 +149,26 @@ func (o *onTheWay) remove(m *mail) {
 	defer o.mu.Unlock()
 	o.size -= m.size
 	for id := range m.threadIDs {
-		if o.ids[id]--; o.ids[id] == 0 {
+		t := o.ids[id]
+		if t.mails--; t.mails == 0 {
 			delete(o.ids, id)
+		} else {
+			o.ids[id] = t
 		}
 	}
 }
 
-// look tells whether any of it is of the same conversation as a mail, and how
-// much there is.
-func (o *onTheWay) look(m *mail) (has bool, size int) {
+// look tells the latest of it that is of the same conversation as a mail, if any
+// is, and how much there is.
+func (o *onTheWay) look(m *mail) (latest trace, size int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for id := range m.threadIDs {
-		if o.ids[id] > 0 {
-			return true, o.size
+		if t := o.ids[id]; t.count > latest.count {
+			latest = t
 		}
 	}
-	return false, o.size
+	return latest, o.size
 }
 
 // threadIDs gives all ids by which other mail may be of the same conversation.

@@ -14,6 +14,9 @@ type batch struct {
 	store.Batch
 	mails []*mail
 	alone *mail // not in the Batch: it goes by store.Conn.Deliver
+
+	after  []*batch      // to be stored before
+	stored chan struct{} // closed when it is
 }
 
 func (b *batch) add(m *mail) bool {
@@ -40,16 +43,16 @@ type worker struct {
 	conn    *store.Conn // nil while there is none
 	batches chan *batch
 
-	stored chan struct{} // holds a token when a batch has been stored
-
 	filling  *batch // the router's
 	onTheWay onTheWay
 }
 
 func newWorker(l *Loader, config *store.Config) *worker {
-	return &worker{load: l, config: config, batches: make(chan *batch, 1), stored: make(chan struct{}, 1),
-		onTheWay: onTheWay{ids: map[int64]int{}}}
+	return &worker{load: l, config: config, batches: make(chan *batch, waitingBatches), onTheWay: onTheWay{ids: map[int64]trace{}}}
 }
+
+// waitingBatches wait for a worker at most; what they hold is bounded by the room.
+const waitingBatches = 64
 
 const closeTimeout = 2 * time.Second
 
@@ -68,18 +71,27 @@ func (w *worker) run() {
 			if !more {
 				return
 			}
-			if err := w.store(w.load.ctx, b); err != nil {
+			if err := w.storeInTurn(w.load.ctx, b); err != nil {
 				w.load.cancel(err)
 				return
-			}
-			select {
-			case w.stored <- struct{}{}:
-			default:
 			}
 		case <-w.load.ctx.Done():
 			return
 		}
 	}
+}
+
+func (w *worker) storeInTurn(ctx context.Context, b *batch) error {
+	for _, other := range b.after {
+		select {
+		case <-other.stored:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	b.after = nil
+	defer close(b.stored)
+	return w.store(ctx, b)
 }
 
 // store stores a batch, and what of it cannot be stored together mail by mail. Its
