@@ -15,6 +15,7 @@ import (
 
 	"mailrow/internal/corpus"
 	"mailrow/internal/deliverytest"
+	"mailrow/internal/needs"
 	"mailrow/message"
 	"mailrow/store"
 	"mailrow/store/load"
@@ -39,10 +40,7 @@ func mails(t *testing.T) (list []corpus.Mail) {
 	if _, err := corpus.Find(); err != nil {
 		return list
 	}
-	if testing.Short() {
-		return append(list, deliverytest.Corpus(t, 30, 3)...)
-	}
-	return append(list, deliverytest.Corpus(t, 1, 1)...)
+	return append(list, deliverytest.Corpus(t, needs.Times(15, 1), needs.Times(2, 1))...)
 }
 
 const recipient = "ann+lists@example.com"
