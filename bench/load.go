@@ -73,7 +73,7 @@ func measureLoading(ctx context.Context, r *report, srv *server, passes int, c *
 // empty removes what the last pass stored, and lets no checkpoint of it slow down the next.
 func empty(ctx context.Context, dsn string) error {
 	return with(ctx, dsn, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "truncate bare.loaded, mailrow.grants, "+loadedTables)
+		_, err := conn.Exec(ctx, "truncate bare.loaded, mailrow.grants, "+loadedTables+" cascade")
 		if err == nil {
 			_, err = conn.Exec(ctx, "checkpoint")
 		}

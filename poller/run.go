@@ -137,7 +137,7 @@ func folderNames(ctx context.Context, s Source, u URI) ([]string, error) {
 		return names, err
 	}
 	rest := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == u.Archive })
-	if len(rest) == 0 && len(names) > 0 {
+	if len(rest) == 0 && len(names) > 0 && len(u.Folders) == 0 {
 		return nil, fmt.Errorf("archive=%s is the only folder there is to look into: name another", u.Archive)
 	}
 	return rest, nil

@@ -287,7 +287,12 @@ func TestLostConnectionIsBroken(t *testing.T) {
 	f := folder(t, src, "INBOX")
 	entries, _ := list(t, f, "")
 	s.Kick(t, dovecottest.User)
-	_, err := tryRead(t.Context(), f, entries[0])
+	var err error
+	for range 20 { // what was asked ahead may have come already
+		if _, err = tryRead(t.Context(), f, entries[0]); err != nil {
+			break
+		}
+	}
 	var broken *poller.BrokenError
 	if !errors.As(err, &broken) || !strings.Contains(fmt.Sprint(err), "127.0.0.1") {
 		t.Errorf("read: %v", err)

@@ -176,4 +176,5 @@ func TestOneRefreshesAtATime(t *testing.T) {
 	if got := <-waited; got.Access == nil || *got.Access != sealed("a2") {
 		t.Errorf("after waiting: %+v", got)
 	}
+	<-waited // closed: its connection is free
 }
