@@ -123,7 +123,8 @@ const (
 	batchCount = 16
 )
 
-// PrepareBatches readies a connection for DeliverBatch and Deliver. No timeout of the role cuts a batch off from then on.
+// PrepareBatches readies a connection for DeliverBatch and Deliver. No timeout of the
+// role cuts a batch off from then on.
 func (c *Conn) PrepareBatches(ctx context.Context) error {
 	_, err := c.pg.Exec(ctx, `
 		set default_transaction_isolation = 'read committed';
