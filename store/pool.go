@@ -17,7 +17,7 @@ import (
 // recipient by one statement and one commit.
 type Pool struct {
 	config  *Config
-	prepare bool
+	prepare atomic.Bool
 	slots   chan struct{} // a token for each connection there may be
 	idle    chan *Conn
 	open    atomic.Int32 // connections there are
@@ -38,9 +38,11 @@ type pending struct {
 
 // NewPool makes a pool of at most size connections, none of which is opened yet.
 // prepare says that statements may be kept on the server, which is not so behind a
-// pooler in transaction mode.
+// pooler in transaction mode; where it turns out that there is one, none are.
 func NewPool(c *Config, size int, prepare bool) *Pool {
-	return &Pool{config: c, prepare: prepare, slots: make(chan struct{}, size), idle: make(chan *Conn, size)}
+	p := &Pool{config: c, slots: make(chan struct{}, size), idle: make(chan *Conn, size)}
+	p.prepare.Store(prepare)
+	return p
 }
 
 // noDeadline is that of a delivery whose context has none.
@@ -110,7 +112,7 @@ func (p *Pool) next() (batch *Batch, list []*pending) {
 	}
 	batch, list = new(Batch), p.waiting[:1:1]
 	rest := p.waiting[1:]
-	if p.prepare && len(rest) > 0 && batch.Add(list[0].Delivery, list[0].threads) {
+	if p.prepare.Load() && len(rest) > 0 && batch.Add(list[0].Delivery, list[0].threads) {
 		var others []*pending
 		for _, one := range rest {
 			if len(list) < poolMails && batch.Size()+len(one.Raw) <= poolBytes && batch.Add(one.Delivery, one.threads) {
@@ -154,6 +156,9 @@ func (p *Pool) serve(ctx context.Context, conn *Conn, kept bool) {
 			}
 			p.put(conn, nil)
 			return
+		}
+		if isUnprepared(err) {
+			p.prepare.Store(false)
 		}
 	}
 	// One of them may be what the database does not take: it shall not keep the others.
@@ -275,8 +280,12 @@ func (p *Pool) take(ctx context.Context, done <-chan struct{}) (conn *Conn, kept
 // connect makes the connection of a slot that is taken, or gives the slot back.
 func (p *Pool) connect(ctx context.Context) (*Conn, error) {
 	conn, err := Connect(ctx, p.config)
-	if err == nil && p.prepare {
-		if err = conn.prepareAll(ctx); err != nil {
+	if err == nil && p.prepare.Load() {
+		switch err = conn.prepareAll(ctx); {
+		case isUnprepared(err):
+			p.prepare.Store(false)
+			conn.prepared, err = nil, nil
+		case err != nil:
 			conn.abandon()
 		}
 	}
