@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,9 +17,10 @@ import (
 // recipient by one statement and one commit.
 type Pool struct {
 	config  *Config
-	prepare bool
+	prepare atomic.Bool
 	slots   chan struct{} // a token for each connection there may be
 	idle    chan *Conn
+	open    atomic.Int32 // connections there are
 
 	mu      sync.Mutex
 	waiting []*pending // for a connection, in their order
@@ -27,6 +29,7 @@ type Pool struct {
 // pending is a delivery on its way through a Pool.
 type pending struct {
 	*Delivery
+	threads  Threads
 	deadline time.Time
 	done     chan struct{} // closed when there are results, or an error
 	results  []Result
@@ -35,9 +38,11 @@ type pending struct {
 
 // NewPool makes a pool of at most size connections, none of which is opened yet.
 // prepare says that statements may be kept on the server, which is not so behind a
-// pooler in transaction mode.
+// pooler in transaction mode; where it turns out that there is one, none are.
 func NewPool(c *Config, size int, prepare bool) *Pool {
-	return &Pool{config: c, prepare: prepare, slots: make(chan struct{}, size), idle: make(chan *Conn, size)}
+	p := &Pool{config: c, slots: make(chan struct{}, size), idle: make(chan *Conn, size)}
+	p.prepare.Store(prepare)
+	return p
 }
 
 // noDeadline is that of a delivery whose context has none.
@@ -47,6 +52,9 @@ const noDeadline = time.Hour
 // that turns out to be dead, as after a restart of the server, is replaced once.
 func (p *Pool) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 	own := &pending{Delivery: d, done: make(chan struct{})}
+	if err := guarded(func() error { own.threads = ThreadsOf(d.Message); return nil }); err != nil {
+		return nil, err
+	}
 	var limited bool
 	if own.deadline, limited = ctx.Deadline(); !limited {
 		own.deadline = time.Now().Add(noDeadline)
@@ -104,10 +112,10 @@ func (p *Pool) next() (batch *Batch, list []*pending) {
 	}
 	batch, list = new(Batch), p.waiting[:1:1]
 	rest := p.waiting[1:]
-	if p.prepare && len(rest) > 0 && batch.Add(list[0].Delivery, ThreadsOf(list[0].Message)) {
+	if p.prepare.Load() && len(rest) > 0 && batch.Add(list[0].Delivery, list[0].threads) {
 		var others []*pending
 		for _, one := range rest {
-			if len(list) < poolMails && batch.Size()+len(one.Raw) <= poolBytes && batch.Add(one.Delivery, ThreadsOf(one.Message)) {
+			if len(list) < poolMails && batch.Size()+len(one.Raw) <= poolBytes && batch.Add(one.Delivery, one.threads) {
 				list = append(list, one)
 			} else {
 				others = append(others, one)
@@ -135,7 +143,11 @@ func (p *Pool) serve(ctx context.Context, conn *Conn, kept bool) {
 	}
 	if len(list) > 1 {
 		limited, cancel := context.WithDeadline(context.WithoutCancel(ctx), latest)
-		results, err := conn.DeliverBatch(limited, batch)
+		var results []Result
+		err := guarded(func() (err error) {
+			results, err = conn.DeliverBatch(limited, batch)
+			return err
+		})
 		cancel()
 		if err == nil {
 			for i, one := range list {
@@ -144,6 +156,9 @@ func (p *Pool) serve(ctx context.Context, conn *Conn, kept bool) {
 			}
 			p.put(conn, nil)
 			return
+		}
+		if isUnprepared(err) {
+			p.prepare.Store(false)
 		}
 	}
 	// One of them may be what the database does not take: it shall not keep the others.
@@ -166,27 +181,45 @@ func (p *Pool) serve(ctx context.Context, conn *Conn, kept bool) {
 func (p *Pool) alone(ctx context.Context, conn *Conn, kept bool, one *pending) (*Conn, bool, error) {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), one.deadline)
 	defer cancel()
-	one.results, one.err = conn.Deliver(ctx, one.Delivery)
+	one.deliver(ctx, conn)
 	if one.err == nil || !conn.isBroken(one.err) {
 		return conn, true, nil
 	}
-	conn.abandon()
+	p.abandon(conn)
 	if !kept || ctx.Err() != nil {
 		<-p.slots
 		return nil, false, one.err
 	}
-	conn, err := p.open(ctx)
+	conn, err := p.connect(ctx)
 	if err != nil {
 		one.err = err
 		return nil, false, err
 	}
-	one.results, one.err = conn.Deliver(ctx, one.Delivery)
+	one.deliver(ctx, conn)
 	if one.err != nil && conn.isBroken(one.err) {
-		conn.abandon()
+		p.abandon(conn)
 		<-p.slots
 		return nil, false, one.err
 	}
 	return conn, true, nil
+}
+
+func (one *pending) deliver(ctx context.Context, conn *Conn) {
+	one.err = guarded(func() (err error) {
+		one.results, err = conn.Deliver(ctx, one.Delivery)
+		return err
+	})
+}
+
+// guarded makes an error of a panic: a defect of ours costs the mail that has met it a
+// try, and not the connection or the mails that wait with it.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("store message: panic: %v", fault)
+		}
+	}()
+	return do()
 }
 
 // Ping tells whether the database can be reached, with the errors of Connect.
@@ -197,8 +230,8 @@ func (p *Pool) Ping(ctx context.Context) error {
 	}
 	err = conn.ping(ctx)
 	if kept && err != nil && ctx.Err() == nil {
-		conn.abandon()
-		if conn, err = p.open(ctx); err != nil {
+		p.abandon(conn)
+		if conn, err = p.connect(ctx); err != nil {
 			return err
 		}
 		err = conn.ping(ctx)
@@ -207,32 +240,52 @@ func (p *Pool) Ping(ctx context.Context) error {
 	return err
 }
 
+// pauseWhenFull is how long nobody asks for another connection after the server had
+// none to give.
+const pauseWhenFull = time.Second
+
 // take gives a connection, and says whether it was kept from before; nil when done
-// is closed first. Who takes one gives it to put.
+// is closed first. Who takes one gives it to put. Where the server has no place for
+// one more, it waits for one of those that there are.
 func (p *Pool) take(ctx context.Context, done <-chan struct{}) (conn *Conn, kept bool, err error) {
-	select {
-	case conn := <-p.idle:
-		return conn, true, nil
-	default:
-	}
-	select {
-	case conn := <-p.idle:
-		return conn, true, nil
-	case p.slots <- struct{}{}:
-		conn, err := p.open(ctx)
-		return conn, false, err
-	case <-done:
-		return nil, false, nil
-	case <-ctx.Done():
-		return nil, false, fmt.Errorf("wait for a connection: %w", ctx.Err())
+	slots, again, full := p.slots, (<-chan time.Time)(nil), error(nil)
+	for {
+		select {
+		case conn := <-p.idle:
+			return conn, true, nil
+		default:
+		}
+		select {
+		case conn := <-p.idle:
+			return conn, true, nil
+		case slots <- struct{}{}:
+			conn, err := p.connect(ctx)
+			if TroubleOf(err) != TroubleNoSlot || p.open.Load() == 0 {
+				return conn, false, err
+			}
+			slots, again, full = nil, time.After(pauseWhenFull), err
+		case <-again:
+			slots = p.slots
+		case <-done:
+			return nil, false, nil
+		case <-ctx.Done():
+			if full != nil {
+				return nil, false, full
+			}
+			return nil, false, fmt.Errorf("wait for a connection: %w", ctx.Err())
+		}
 	}
 }
 
-// open makes the connection of a slot that is taken, or gives the slot back.
-func (p *Pool) open(ctx context.Context) (*Conn, error) {
+// connect makes the connection of a slot that is taken, or gives the slot back.
+func (p *Pool) connect(ctx context.Context) (*Conn, error) {
 	conn, err := Connect(ctx, p.config)
-	if err == nil && p.prepare {
-		if err = conn.prepareAll(ctx); err != nil {
+	if err == nil && p.prepare.Load() {
+		switch err = conn.prepareAll(ctx); {
+		case isUnprepared(err):
+			p.prepare.Store(false)
+			conn.prepared, err = nil, nil
+		case err != nil:
 			conn.abandon()
 		}
 	}
@@ -240,13 +293,20 @@ func (p *Pool) open(ctx context.Context) (*Conn, error) {
 		<-p.slots
 		return nil, err
 	}
+	p.open.Add(1)
 	return conn, nil
+}
+
+// abandon closes a connection, whose slot remains taken.
+func (p *Pool) abandon(conn *Conn) {
+	conn.abandon()
+	p.open.Add(-1)
 }
 
 // put gives a connection back after its use ended so.
 func (p *Pool) put(conn *Conn, err error) {
 	if err != nil && conn.isBroken(err) {
-		conn.abandon()
+		p.abandon(conn)
 		<-p.slots
 		return
 	}
@@ -258,7 +318,7 @@ func (p *Pool) Close() {
 	for {
 		select {
 		case conn := <-p.idle:
-			conn.abandon()
+			p.abandon(conn)
 			<-p.slots
 		default:
 			return
@@ -278,10 +338,14 @@ func (c *Conn) abandon() {
 // isBroken says that a connection is of no use after this error.
 func (c *Conn) isBroken(err error) bool {
 	switch TroubleOf(err) {
-	case TroubleStarting, TroubleLost, TroubleSchema: // migrated meanwhile: statements are to be prepared anew
+	case TroubleStarting, TroubleLost:
+		return true
+	case TroubleSchema: // migrated meanwhile: statements are to be prepared anew
+		return true
+	case TroubleReadOnly: // a session stays what it was made by settings that have changed since
 		return true
 	}
-	return c.Lost()
+	return c.Lost() || c.pg.IsBusy() // a panic came amid its use
 }
 
 func (c *Conn) ping(ctx context.Context) error {

@@ -203,6 +203,7 @@ func (c *session) finish() {
 	for _, r := range replies {
 		c.reply(r)
 	}
+	c.mails++
 }
 
 // takeOver is the command with which a process of ours hands a mail over. It is not
@@ -236,6 +237,7 @@ func (c *session) takeOver(argument string) (quit bool) {
 		c.reply(*t.refused)
 	default:
 		c.reply(c.server.takeOver(t.Raw[:head], t.Raw[head:]))
+		c.mails++
 	}
 	return false
 }

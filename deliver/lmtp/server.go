@@ -81,7 +81,7 @@ type Server struct {
 	// 4.3.1, before it is sent where its size is known. It must hold twice MaxSize.
 	Memory *Budget
 
-	CommandTimeout time.Duration // for a command to come
+	CommandTimeout time.Duration // for a command to come, or a reply to be taken
 	DataTimeout    time.Duration // for the next piece of a mail to come
 	DeliverTimeout time.Duration // for Deliver
 
@@ -128,8 +128,6 @@ func (s *Server) enter(c *session) (Reply, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.closing:
-		return shuttingDown, false
 	case s.MaxClients > 0 && len(s.sessions) >= s.MaxClients:
 		return Reply{421, "4.3.2", "too many connections, try again later"}, false
 	}
@@ -138,6 +136,9 @@ func (s *Server) enter(c *session) (Reply, bool) {
 		s.idle.L = &s.mu
 	}
 	s.sessions[c] = struct{}{}
+	if s.closing {
+		c.interrupt()
+	}
 	return Reply{}, true
 }
 
@@ -163,9 +164,10 @@ func (s *Server) Clients() int {
 
 var shuttingDown = Reply{421, "4.3.2", "shutting down, try again"}
 
-// Shutdown tells every client 421 as soon as it has no mail in hand, and returns
-// when all are gone, or else when ctx ends, with its error. The caller closes the
-// listeners before, or leaves them to whoever comes next.
+// Shutdown tells every client 421 as soon as it has no mail to send, and returns
+// when all are gone, or else when ctx ends, with its error. Who has just come, or is
+// amid a transaction, has its mail taken before. The caller closes the listeners
+// before, or leaves them to whoever comes next.
 func (s *Server) Shutdown(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()

@@ -32,7 +32,8 @@ type Cluster struct {
 	dir    *scratch.Dir
 	port   int
 	server *child.Process
-	shared bool // its log is shown by the tests that use it
+	shared bool   // its log is shown by the tests that use it
+	disk   string // where the data are mounted; "" unless NewOnTmpfs made it
 
 	mu        sync.Mutex
 	templates map[string]*template
@@ -43,14 +44,16 @@ func create(conf map[string]string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return build(p, conf, func(c *Cluster) error {
-		// C.UTF-8 is everywhere on Debian, but not in every libc.
-		err := p.run("initdb", c.initArgs("C.UTF-8")...)
-		if err != nil {
-			err = p.run("initdb", c.initArgs("C")...)
-		}
-		return err
-	})
+	return build(p, conf, (*Cluster).initialize)
+}
+
+func (c *Cluster) initialize() error {
+	// C.UTF-8 is everywhere on Debian, but not in every libc.
+	err := c.run("initdb", c.initArgs("C.UTF-8")...)
+	if err != nil {
+		err = c.run("initdb", c.initArgs("C")...)
+	}
+	return err
 }
 
 func (c *Cluster) initArgs(locale string) []string {
@@ -188,7 +191,7 @@ func (c *Cluster) destroy() error {
 	if c.server != nil {
 		err = c.server.Stop(syscall.SIGQUIT, stopTimeout)
 	}
-	return errors.Join(err, c.dir.Remove())
+	return errors.Join(err, c.unmount(), c.dir.Remove())
 }
 
 // Start starts a stopped cluster and waits until it accepts connections.
