@@ -13,6 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"mailrow/bench/mail"
+	"mailrow/bench/report"
+	"mailrow/bench/server"
 	"mailrow/internal/scratch"
 )
 
@@ -23,7 +26,7 @@ type program struct {
 	env  []string
 	copy bool // its file holds a row in the format of COPY
 
-	wall, cpu series // seconds
+	wall, cpu report.Series // seconds
 }
 
 // workplace holds the mails as files and the programs built for the run.
@@ -122,12 +125,12 @@ func deliverTo(name, path string, env []string, account string, flags ...string)
 }
 
 // programs are bare and psql, then mailrow-deliver, then its variants.
-func programs(s settings, srv *server, w *workplace) ([]*program, error) {
+func programs(s settings, srv *server.Server, w *workplace) ([]*program, error) {
 	psql, err := psqlPath()
 	if err != nil {
 		return nil, err
 	}
-	env := environment(srv.role)
+	env := server.Environment(srv.Role)
 	list := []*program{
 		{name: "bare Go process", args: []string{w.bare}, env: env},
 		{name: "psql", args: []string{psql, "-Xqc", `\copy bare.mail (raw) from pstdin (format binary)`}, env: env, copy: true},
@@ -135,8 +138,8 @@ func programs(s settings, srv *server, w *workplace) ([]*program, error) {
 		deliverTo("… without the supervisor", w.unguarded, env, "two"),
 		deliverTo("… into another mailbox", s.deliver, env, "three", "--mailbox=Lists"),
 	}
-	if srv.pooled != "" {
-		list = append(list, deliverTo("… through PgBouncer", s.deliver, environment(srv.pooled), "four"))
+	if srv.Pooled != "" {
+		list = append(list, deliverTo("… through PgBouncer", s.deliver, server.Environment(srv.Pooled), "four"))
 	}
 	return list, nil
 }
@@ -144,7 +147,7 @@ func programs(s settings, srv *server, w *workplace) ([]*program, error) {
 // measureProcesses runs one process per mail, from exec to exit. Every program
 // stores every mail, in an order that changes with the mail; the variants of
 // mailrow-deliver store it in accounts of their own, so it is new to each.
-func measureProcesses(ctx context.Context, r *report, srv *server, s settings, sample [][]byte) error {
+func measureProcesses(ctx context.Context, r *report.Report, srv *server.Server, s settings, sample [][]byte) error {
 	w, err := newWorkplace(ctx)
 	if err != nil {
 		return err
@@ -155,7 +158,7 @@ func measureProcesses(ctx context.Context, r *report, srv *server, s settings, s
 		return err
 	}
 	// The first deliveries make accounts and mailboxes.
-	if err := w.put(makeMail(rand.New(rand.NewPCG(5, 6)), 5000)); err != nil {
+	if err := w.put(mail.Make(rand.New(rand.NewPCG(5, 6)), 5000)); err != nil {
 		return err
 	}
 	for _, p := range list {
@@ -175,23 +178,23 @@ func measureProcesses(ctx context.Context, r *report, srv *server, s settings, s
 		}
 	}
 	bare, psql, ours := list[0], list[1], list[2]
-	t := table{title: "One process per mail, exec to exit",
-		columns: []string{"", "median ms", "p10 ms", "CPU ms", "× bare", "× psql", "p10 × bare", "p10 × psql"},
-		notes:   "CPU is the client's, not the server's. Ratios of medians and of p10."}
+	t := report.Table{Title: "One process per mail, exec to exit",
+		Columns: []string{"", "median ms", "p10 ms", "CPU ms", "× bare", "× psql", "p10 × bare", "p10 × psql"},
+		Notes:   "CPU is the client's, not the server's. Ratios of medians and of p10."}
 	for _, p := range list {
-		t.add(p.name, format(1000*p.wall.median(), 2), format(1000*p.wall.p10(), 2), format(1000*p.cpu.median(), 2),
-			format(p.wall.median()/bare.wall.median(), 2), format(p.wall.median()/psql.wall.median(), 2),
-			format(p.wall.p10()/bare.wall.p10(), 2), format(p.wall.p10()/psql.wall.p10(), 2))
+		t.Add(p.name, report.Format(1000*p.wall.Median(), 2), report.Format(1000*p.wall.P10(), 2), report.Format(1000*p.cpu.Median(), 2),
+			report.Format(p.wall.Median()/bare.wall.Median(), 2), report.Format(p.wall.Median()/psql.wall.Median(), 2),
+			report.Format(p.wall.P10()/bare.wall.P10(), 2), report.Format(p.wall.P10()/psql.wall.P10(), 2))
 	}
-	r.tables = append(r.tables, t)
-	r.goals = append(r.goals,
-		goal{what: "process per mail, median ÷ bare Go process", target: 1.15, got: ours.wall.median() / bare.wall.median()},
-		goal{what: "process per mail, median ÷ psql", target: 1, got: ours.wall.median() / psql.wall.median()})
+	r.Tables = append(r.Tables, t)
+	r.Goals = append(r.Goals,
+		report.Goal{What: "process per mail, median ÷ bare Go process", Target: 1.15, Got: ours.wall.Median() / bare.wall.Median()},
+		report.Goal{What: "process per mail, median ÷ psql", Target: 1, Got: ours.wall.Median() / psql.wall.Median()})
 	return nil
 }
 
 // measureMemory takes the peak of a small and of the largest mail.
-func measureMemory(ctx context.Context, r *report, srv *server, s settings) error {
+func measureMemory(ctx context.Context, r *report.Report, srv *server.Server, s settings) error {
 	w, err := newWorkplace(ctx)
 	if err != nil {
 		return err
@@ -202,12 +205,12 @@ func measureMemory(ctx context.Context, r *report, srv *server, s settings) erro
 		return err
 	}
 	list := all[:3]
-	t := table{title: "Peak memory of the process", columns: []string{"MB", "10 KB mail", "64 MiB mail"}}
+	t := report.Table{Title: "Peak memory of the process", Columns: []string{"MB", "10 KB mail", "64 MiB mail"}}
 	peaks := make([][2]float64, len(list))
 	numbers := rand.New(rand.NewPCG(7, 8))
 	for k, size := range []int{10_000, 64 << 20} {
 		for range 5 {
-			if err := w.put(makeMail(numbers, size)); err != nil {
+			if err := w.put(mail.Make(numbers, size)); err != nil {
 				return err
 			}
 			for i, p := range list {
@@ -223,13 +226,13 @@ func measureMemory(ctx context.Context, r *report, srv *server, s settings) erro
 		}
 	}
 	for i, p := range list {
-		t.add(p.name, format(peaks[i][0], 1), format(peaks[i][1], 1))
+		t.Add(p.name, report.Format(peaks[i][0], 1), report.Format(peaks[i][1], 1))
 	}
 	const MB, size = 1e6, 64 << 20
-	r.tables = append(r.tables, t)
-	r.goals = append(r.goals,
-		goal{what: "peak memory, 10 KB mail", target: 12, got: peaks[2][0], unit: " MB"},
-		goal{what: "peak memory, 64 MiB mail: 3 × size + 16 MB", target: 3*size/MB + 16, got: peaks[2][1], unit: " MB"})
+	r.Tables = append(r.Tables, t)
+	r.Goals = append(r.Goals,
+		report.Goal{What: "peak memory, 10 KB mail", Target: 12, Got: peaks[2][0], Unit: " MB"},
+		report.Goal{What: "peak memory, 64 MiB mail: 3 × size + 16 MB", Target: 3*size/MB + 16, Got: peaks[2][1], Unit: " MB"})
 	return nil
 }
 
