@@ -77,8 +77,8 @@ func (s *Server) Migrated(ctx context.Context) (dsn string, err error) {
 	return dsn, prepare(ctx, dsn)
 }
 
-// prepare makes our schema, and the table that a bare insert fills: a key, the
-// bytes, and the same compression.
+// prepare makes our schema, and the tables that a bare insert fills (a key and the
+// bytes) and a bare COPY (the bytes), with the same compression.
 func prepare(ctx context.Context, dsn string) error {
 	return With(ctx, dsn, func(conn *pgx.Conn) error {
 		if _, err := schema.Migrate(ctx, conn); err != nil {
@@ -92,10 +92,12 @@ func prepare(ctx context.Context, dsn string) error {
 				alter table bare.mail alter column raw set compression lz4;
 			exception when feature_not_supported or invalid_parameter_value then null;
 			end $$;
+			create table bare.loaded (like bare.mail including compression);
+			alter table bare.loaded drop column id;
 			grant usage on schema bare to mailrow_deliver;
 			grant insert on bare.mail to mailrow_deliver;`)
 		if err != nil {
-			return fmt.Errorf("make the bare table: %w", err)
+			return fmt.Errorf("make the bare tables: %w", err)
 		}
 		return nil
 	})
