@@ -2,16 +2,17 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"runtime"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
+	"mailrow/bench/floor"
+	"mailrow/bench/mail"
+	"mailrow/bench/report"
+	"mailrow/bench/server"
 	"mailrow/message"
 	"mailrow/store"
 	"mailrow/store/load"
@@ -20,30 +21,23 @@ import (
 // measureLoading compares what mailrow import does with a bare COPY of the same
 // mails over one connection, into one bytea column of the same compression. Each
 // pass stores them in empty tables.
-func measureLoading(ctx context.Context, r *report, srv *server, passes int, c *mailSet) error {
-	t := table{title: "Import", columns: []string{"mails", "", "MB", "import, MB/s", "bare COPY, MB/s", "ratio of medians", "p10 of ratios"},
-		notes: "Import parses and stores mails, deliveries, parts, addresses, threads and attachments, over two connections."}
-	dsn, err := srv.migrated(ctx)
-	if err != nil {
-		return err
-	}
-	err = with(ctx, dsn, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "create table bare.loaded (like bare.mail including compression); alter table bare.loaded drop column id")
-		return err
-	})
+func measureLoading(ctx context.Context, r *report.Report, srv *server.Server, passes int, c *mail.Set) error {
+	t := report.Table{Title: "Import", Columns: []string{"mails", "", "MB", "import, MB/s", "bare COPY, MB/s", "ratio of medians", "p10 of ratios"},
+		Notes: "Import parses and stores mails, deliveries, parts, addresses, threads and attachments, over two connections."}
+	dsn, err := srv.Migrated(ctx)
 	if err != nil {
 		return err
 	}
 	sets := []struct {
 		name  string
 		mails [][]byte
-	}{{"all", c.mails}, {"mailing list with attachments", c.list}, {"single mails", c.rest}}
+	}{{"all", c.Mails}, {"mailing list with attachments", c.List}, {"single mails", c.Rest}}
 	for _, set := range sets {
 		if len(set.mails) == 0 {
 			continue
 		}
-		mb := float64(total(set.mails)) / 1e6
-		var loads, copies, ratios series
+		mb := float64(mail.Total(set.mails)) / 1e6
+		var loads, copies, ratios report.Series
 		for i := range passes + 1 {
 			if err := empty(ctx, dsn); err != nil {
 				return err
@@ -52,7 +46,7 @@ func measureLoading(ctx context.Context, r *report, srv *server, passes int, c *
 			if err != nil {
 				return err
 			}
-			copied, err := timed(func() error { return copyAll(ctx, dsn, set.mails) })
+			copied, err := timed(func() error { return floor.Copy(ctx, dsn, set.mails) })
 			if err != nil {
 				return err
 			}
@@ -61,18 +55,18 @@ func measureLoading(ctx context.Context, r *report, srv *server, passes int, c *
 				ratios = append(ratios, copied/loaded)
 			}
 		}
-		ratio := loads.median() / copies.median()
-		t.add(fmt.Sprint(len(set.mails)), set.name, format(mb, 0), format(loads.median(), 0), format(copies.median(), 0),
-			format(ratio, 2), format(ratios.p10(), 2))
-		r.goals = append(r.goals, goal{what: "import ÷ bare COPY: " + set.name, target: 0.4, atLeast: true, got: ratio})
+		ratio := loads.Median() / copies.Median()
+		t.Add(fmt.Sprint(len(set.mails)), set.name, report.Format(mb, 0), report.Format(loads.Median(), 0), report.Format(copies.Median(), 0),
+			report.Format(ratio, 2), report.Format(ratios.P10(), 2))
+		r.Goals = append(r.Goals, report.Goal{What: "import ÷ bare COPY: " + set.name, Target: 0.4, AtLeast: true, Got: ratio})
 	}
-	r.tables = append(r.tables, t)
+	r.Tables = append(r.Tables, t)
 	return nil
 }
 
 // empty removes what the last pass stored, and lets no checkpoint of it slow down the next.
 func empty(ctx context.Context, dsn string) error {
-	return with(ctx, dsn, func(conn *pgx.Conn) error {
+	return server.With(ctx, dsn, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, "truncate bare.loaded, mailrow.grants, "+loadedTables+" cascade")
 		if err == nil {
 			_, err = conn.Exec(ctx, "checkpoint")
@@ -114,51 +108,4 @@ func loadAll(ctx context.Context, dsn string, mails [][]byte) error {
 		}
 	}
 	return errors.Join(l.Close(), failed)
-}
-
-func copyAll(ctx context.Context, dsn string, mails [][]byte) error {
-	conn, err := pgconn.Connect(ctx, dsn)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	_, err = conn.CopyFrom(ctx, &copyRows{mails: mails, next: copyHeader}, "copy bare.loaded (raw) from stdin (format binary)")
-	return err
-}
-
-// copyRows gives mails as rows of one column in the binary format of COPY.
-type copyRows struct {
-	mails  [][]byte
-	next   []byte // of a row or its frame
-	inRow  bool
-	closed bool
-}
-
-var copyHeader = []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00")
-
-func (r *copyRows) Read(p []byte) (n int, err error) {
-	for n < len(p) {
-		if len(r.next) == 0 && !r.advance() {
-			return n, io.EOF
-		}
-		taken := copy(p[n:], r.next)
-		n, r.next = n+taken, r.next[taken:]
-	}
-	return n, nil
-}
-
-func (r *copyRows) advance() bool {
-	switch {
-	case r.inRow:
-		r.next, r.mails, r.inRow = r.mails[0], r.mails[1:], false
-	case len(r.mails) > 0:
-		r.next = binary.BigEndian.AppendUint32([]byte{0, 1}, uint32(len(r.mails[0])))
-		r.inRow = true
-	case !r.closed:
-		r.next = []byte{0xff, 0xff}
-		r.closed = true
-	default:
-		return false
-	}
-	return true
 }

@@ -11,6 +11,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"mailrow/bench/machine"
+	"mailrow/bench/mail"
+	"mailrow/bench/report"
+	"mailrow/bench/server"
 )
 
 // settings are the flags.
@@ -47,19 +52,19 @@ func run(ctx context.Context, s settings) (err error) {
 	if _, err := os.Stat(s.deliver); err != nil {
 		return fmt.Errorf("%w: make build makes it", err)
 	}
-	mail, err := readCorpus()
+	set, err := mail.Read()
 	if err != nil {
 		return err
 	}
-	sample := mail.sample(s.mails)
+	sample := set.Sample(s.mails)
 
-	r := &report{}
-	server, err := startServer(ctx)
+	r := &report.Report{}
+	srv, err := server.Start(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, server.stop()) }()
-	machine, err := lookAtMachine(ctx, server)
+	defer func() { err = errors.Join(err, srv.Stop()) }()
+	m, err := machine.Look(ctx, srv)
 	if err != nil {
 		return err
 	}
@@ -68,47 +73,47 @@ func run(ctx context.Context, s settings) (err error) {
 	if s.only {
 		measure = measureImport
 	}
-	if err := measure(ctx, r, server, s, mail, sample); err != nil {
+	if err := measure(ctx, r, srv, s, set, sample); err != nil {
 		return err
 	}
-	r.tables = append([]table{r.targets(), machine.table(mail, sample)}, r.tables...)
-	r.print(os.Stdout)
+	r.Tables = append([]report.Table{r.Targets(), m.Table(set, sample)}, r.Tables...)
+	r.Print(os.Stdout)
 	if s.write != "" {
-		return r.replaceIn(s.write)
+		return r.ReplaceIn(s.write, "go run ./bench -write")
 	}
 	return nil
 }
 
-func measureAll(ctx context.Context, r *report, server *server, s settings, mail *mailSet, sample [][]byte) error {
+func measureAll(ctx context.Context, r *report.Report, srv *server.Server, s settings, set *mail.Set, sample [][]byte) error {
 	note("one process per mail")
-	if err := measureProcesses(ctx, r, server, s, sample); err != nil {
+	if err := measureProcesses(ctx, r, srv, s, sample); err != nil {
 		return err
 	}
 	note("peak memory")
-	if err := measureMemory(ctx, r, server, s); err != nil {
+	if err := measureMemory(ctx, r, srv, s); err != nil {
 		return err
 	}
 	note("warm connections")
-	perDelivery, err := measureWarm(ctx, r, server, s.passes, sample)
+	perDelivery, err := measureWarm(ctx, r, srv, s.passes, sample)
 	if err != nil {
 		return err
 	}
 	note("parsing")
-	measureParsing(r, mail, perDelivery)
+	measureParsing(r, set, perDelivery)
 	note("search")
-	if err := measureSearch(ctx, r, server, s.passes, sample); err != nil {
+	if err := measureSearch(ctx, r, srv, s.passes, sample); err != nil {
 		return err
 	}
 	note("disk")
-	if err := measureDisk(ctx, r, server, mail); err != nil {
+	if err := measureDisk(ctx, r, srv, set); err != nil {
 		return err
 	}
-	return measureImport(ctx, r, server, s, mail, sample)
+	return measureImport(ctx, r, srv, s, set, sample)
 }
 
-func measureImport(ctx context.Context, r *report, server *server, s settings, mail *mailSet, _ [][]byte) error {
+func measureImport(ctx context.Context, r *report.Report, srv *server.Server, s settings, set *mail.Set, _ [][]byte) error {
 	note("import")
-	return measureLoading(ctx, r, server, min(s.passes, 7), mail)
+	return measureLoading(ctx, r, srv, min(s.passes, 7), set)
 }
 
 // note tells who waits what is going on.

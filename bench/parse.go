@@ -9,25 +9,28 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"mailrow/bench/mail"
+	"mailrow/bench/report"
+	"mailrow/bench/server"
 	"mailrow/message"
 	"mailrow/store/search"
 )
 
 // measureParsing reads all mail on one processor: bytes to message, text and
 // all. perDelivery is what a delivery takes over one warm connection.
-func measureParsing(r *report, c *mailSet, perDelivery time.Duration) {
-	set, name := c.list, "mailing list with attachments"
-	if c.made {
-		set, name = c.mails, "made mails"
+func measureParsing(r *report.Report, c *mail.Set, perDelivery time.Duration) {
+	set, name := c.List, "mailing list with attachments"
+	if c.Made {
+		set, name = c.Mails, "made mails"
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	var rates series
+	var rates report.Series
 	for range 5 {
 		start := time.Now()
 		for _, raw := range set {
 			message.Parse(raw)
 		}
-		rates = append(rates, float64(total(set))/1e6/time.Since(start).Seconds())
+		rates = append(rates, float64(mail.Total(set))/1e6/time.Since(start).Seconds())
 	}
 	worst, worstSize := 0.0, 0
 	for _, raw := range set {
@@ -39,7 +42,7 @@ func measureParsing(r *report, c *mailSet, perDelivery time.Duration) {
 			worst, worstSize = over, len(raw)
 		}
 	}
-	sizes := slices.Clone(c.mails)
+	sizes := slices.Clone(c.Mails)
 	slices.SortFunc(sizes, func(a, b []byte) int { return len(a) - len(b) })
 	median := sizes[len(sizes)/2]
 	const rounds = 2000
@@ -48,31 +51,31 @@ func measureParsing(r *report, c *mailSet, perDelivery time.Duration) {
 		message.Parse(median)
 	}
 	one := time.Since(start) / rounds
-	t := table{title: "Parsing, one processor", columns: []string{"", ""}}
-	t.add("MB/s, "+name, format(rates.median(), 0))
-	t.add("MB allocated beyond half the mail, at the most", fmt.Sprintf("%.2f (mail of %.2f MB)", worst/1e6, float64(worstSize)/1e6))
-	t.add(fmt.Sprintf("µs, the median mail of %.1f KB", float64(len(median))/1e3), format(float64(one.Nanoseconds())/1e3, 0))
-	t.add("µs, its delivery over one warm connection", format(float64(perDelivery.Nanoseconds())/1e3, 0))
-	r.tables = append(r.tables, t)
-	r.goals = append(r.goals,
-		goal{what: "parsing, MB/s on one processor: " + name, target: 100, atLeast: true, got: rates.median()},
-		goal{what: "parsing ÷ all of a delivery, median mail", target: 0.25, got: float64(one) / float64(perDelivery)})
+	t := report.Table{Title: "Parsing, one processor", Columns: []string{"", ""}}
+	t.Add("MB/s, "+name, report.Format(rates.Median(), 0))
+	t.Add("MB allocated beyond half the mail, at the most", fmt.Sprintf("%.2f (mail of %.2f MB)", worst/1e6, float64(worstSize)/1e6))
+	t.Add(fmt.Sprintf("µs, the median mail of %.1f KB", float64(len(median))/1e3), report.Format(float64(one.Nanoseconds())/1e3, 0))
+	t.Add("µs, its delivery over one warm connection", report.Format(float64(perDelivery.Nanoseconds())/1e3, 0))
+	r.Tables = append(r.Tables, t)
+	r.Goals = append(r.Goals,
+		report.Goal{What: "parsing, MB/s on one processor: " + name, Target: 100, AtLeast: true, Got: rates.Median()},
+		report.Goal{What: "parsing ÷ all of a delivery, median mail", Target: 0.25, Got: float64(one) / float64(perDelivery)})
 }
 
 // measureSearch compares deliveries to a database with the index of the search
 // and to one without, and tells what an indexer takes that works beside them.
-func measureSearch(ctx context.Context, r *report, srv *server, passes int, sample [][]byte) error {
+func measureSearch(ctx context.Context, r *report.Report, srv *server.Server, passes int, sample [][]byte) error {
 	const connections = 4
 	var stores [3][]storer
 	var databases [3]string
 	for i := range stores {
-		dsn, err := srv.migrated(ctx)
+		dsn, err := srv.Migrated(ctx)
 		if err != nil {
 			return err
 		}
 		databases[i] = dsn
 		for range connections {
-			store, shut, err := deliveryStorer(ctx, as(dsn, deliverRole))
+			store, shut, err := deliveryStorer(ctx, server.As(dsn, server.Role))
 			if err != nil {
 				return err
 			}
@@ -80,14 +83,14 @@ func measureSearch(ctx context.Context, r *report, srv *server, passes int, samp
 			stores[i] = append(stores[i], store)
 		}
 	}
-	err := with(ctx, databases[0], func(conn *pgx.Conn) error {
+	err := server.With(ctx, databases[0], func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, "drop index mailrow.messages_by_word, mailrow.messages_to_index")
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	var rates [3]series
+	var rates [3]report.Series
 	for i := range passes + 1 {
 		for j := range stores {
 			which := (i + j) % len(stores)
@@ -105,13 +108,13 @@ func measureSearch(ctx context.Context, r *report, srv *server, passes int, samp
 			}
 		}
 	}
-	t := table{title: "Deliveries beside the search, 4 connections", columns: []string{"", "deliveries/s", "ratio"}}
+	t := report.Table{Title: "Deliveries beside the search, 4 connections", Columns: []string{"", "deliveries/s", "ratio"}}
 	for i, name := range []string{"no index for the search", "with it", "with it, and mailrow index --watch at work"} {
-		t.add(name, format(rates[i].median(), 0), format(rates[i].median()/rates[0].median(), 2))
+		t.Add(name, report.Format(rates[i].Median(), 0), report.Format(rates[i].Median()/rates[0].Median(), 2))
 	}
-	r.tables = append(r.tables, t)
-	r.goals = append(r.goals, goal{what: "deliveries with the search ÷ without", target: 0.9, atLeast: true,
-		got: rates[1].median() / rates[0].median()})
+	r.Tables = append(r.Tables, t)
+	r.Goals = append(r.Goals, report.Goal{What: "deliveries with the search ÷ without", Target: 0.9, AtLeast: true,
+		Got: rates[1].Median() / rates[0].Median()})
 	return nil
 }
 

@@ -1,16 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
+	"mailrow/bench/floor"
+	"mailrow/bench/mail"
+	"mailrow/bench/report"
+	"mailrow/bench/server"
 	"mailrow/message"
 	"mailrow/store"
 )
@@ -18,28 +18,13 @@ import (
 // storer stores one mail on a connection of its own.
 type storer func(ctx context.Context, raw []byte) error
 
-// serial makes every mail of every pass a new one.
-var serial atomic.Int64
-
-// unique gives a mail another Message-ID, too: else it would be an answer to itself.
-func unique(raw []byte) []byte {
-	n := serial.Add(1)
-	head, body, _ := bytes.Cut(raw, []byte("\n\n"))
-	i := bytes.Index(bytes.ToLower(head), []byte("\nmessage-id:"))
-	i += bytes.IndexByte(head[max(i, 0):], '<') + 1
-	if i <= 0 {
-		return append(fmt.Appendf(nil, "X-Pass: %d\n", n), raw...)
-	}
-	return slices.Concat(head[:i], fmt.Appendf(nil, "%d.", n), head[i:], []byte("\n\n"), body)
-}
-
 // measureWarm stores mail over connections that stay open, all of it in one
 // mailbox. A pass stores every mail of the sample once; passes of deliveries
 // and of bare inserts take turns. It gives the time of a delivery over one connection.
-func measureWarm(ctx context.Context, r *report, srv *server, passes int, sample [][]byte) (one time.Duration, err error) {
-	t := table{title: "Warm connections, one process, one mailbox",
-		columns: []string{"connections", "deliveries/s", "bare inserts/s", "ratio of medians", "p10 of ratios", "p90 of ratios"},
-		notes:   "A delivery is message.Parse and store.Deliver; a bare insert is one prepared statement. p10 and p90 are of the ratios of neighbouring passes."}
+func measureWarm(ctx context.Context, r *report.Report, srv *server.Server, passes int, sample [][]byte) (one time.Duration, err error) {
+	t := report.Table{Title: "Warm connections, one process, one mailbox",
+		Columns: []string{"connections", "deliveries/s", "bare inserts/s", "ratio of medians", "p10 of ratios", "p90 of ratios"},
+		Notes:   "A delivery is message.Parse and store.Deliver; a bare insert is one prepared statement. p10 and p90 are of the ratios of neighbouring passes."}
 	targets := map[int]float64{1: 0.35, 8: 0.22}
 	for _, n := range []int{1, 8, 32} {
 		deliveries, inserts, ratios, err := warmRates(ctx, srv, n, passes, sample)
@@ -47,21 +32,21 @@ func measureWarm(ctx context.Context, r *report, srv *server, passes int, sample
 			return 0, err
 		}
 		if n == 1 {
-			one = time.Duration(float64(time.Second) / deliveries.median())
+			one = time.Duration(float64(time.Second) / deliveries.Median())
 		}
-		ratio := deliveries.median() / inserts.median()
-		t.add(fmt.Sprint(n), format(deliveries.median(), 0), format(inserts.median(), 0),
-			format(ratio, 2), format(ratios.p10(), 2), format(ratios.at(0.9), 2))
+		ratio := deliveries.Median() / inserts.Median()
+		t.Add(fmt.Sprint(n), report.Format(deliveries.Median(), 0), report.Format(inserts.Median(), 0),
+			report.Format(ratio, 2), report.Format(ratios.P10(), 2), report.Format(ratios.At(0.9), 2))
 		if target := targets[n]; target > 0 {
-			r.goals = append(r.goals, goal{what: fmt.Sprintf("rate ÷ bare inserts, warm connections: %d", n),
-				target: target, atLeast: true, got: ratio})
+			r.Goals = append(r.Goals, report.Goal{What: fmt.Sprintf("rate ÷ bare inserts, warm connections: %d", n),
+				Target: target, AtLeast: true, Got: ratio})
 		}
 	}
-	r.tables = append(r.tables, t)
+	r.Tables = append(r.Tables, t)
 	return one, nil
 }
 
-func warmRates(ctx context.Context, srv *server, n, passes int, sample [][]byte) (deliveries, inserts, ratios series, err error) {
+func warmRates(ctx context.Context, srv *server.Server, n, passes int, sample [][]byte) (deliveries, inserts, ratios report.Series, err error) {
 	ours, bare := make([]storer, n), make([]storer, n)
 	var closers []func()
 	defer func() {
@@ -71,11 +56,11 @@ func warmRates(ctx context.Context, srv *server, n, passes int, sample [][]byte)
 	}()
 	for i := range n {
 		var shut func()
-		if ours[i], shut, err = deliveryStorer(ctx, srv.role); err != nil {
+		if ours[i], shut, err = deliveryStorer(ctx, srv.Role); err != nil {
 			return nil, nil, nil, err
 		}
 		closers = append(closers, shut)
-		if bare[i], shut, err = bareStorer(ctx, srv.role); err != nil {
+		if bare[i], shut, err = floor.Inserter(ctx, srv.Role); err != nil {
 			return nil, nil, nil, err
 		}
 		closers = append(closers, shut)
@@ -112,7 +97,7 @@ func pass(ctx context.Context, over []storer, mails [][]byte) (rate float64, err
 					ended <- nil
 					return
 				}
-				if err := store(ctx, unique(mails[i])); err != nil {
+				if err := store(ctx, mail.Unique(mails[i])); err != nil {
 					ended <- err
 					return
 				}
@@ -150,18 +135,5 @@ func deliveryStorer(ctx context.Context, dsn string) (storer, func(), error) {
 			Lookups: []store.Lookup{{Address: warmRecipient, Base: warmRecipient}},
 		})
 		return err
-	}, func() { conn.Close(ctx) }, nil
-}
-
-func bareStorer(ctx context.Context, dsn string) (storer, func(), error) {
-	conn, err := pgconn.Connect(ctx, dsn)
-	if err != nil {
-		return nil, nil, err
-	}
-	if _, err := conn.Prepare(ctx, "bare", "insert into bare.mail (raw) values ($1)", nil); err != nil {
-		return nil, nil, err
-	}
-	return func(ctx context.Context, raw []byte) error {
-		return conn.ExecPrepared(ctx, "bare", [][]byte{raw}, []int16{1}, nil).Read().Err
 	}, func() { conn.Close(ctx) }, nil
 }

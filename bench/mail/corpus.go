@@ -1,4 +1,5 @@
-package main
+// Package mail has the mail that benchmarks measure with.
+package mail
 
 import (
 	"bytes"
@@ -10,26 +11,27 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"mailrow/internal/corpus"
 	"mailrow/message"
 )
 
-// mailSet is mail to measure with.
-type mailSet struct {
-	mails [][]byte
-	list  [][]byte // of them, those of the mailing list; the rest are single mails
-	rest  [][]byte
-	made  bool // generated, for want of real ones
+// Set is mail to measure with.
+type Set struct {
+	Mails [][]byte
+	List  [][]byte // of them, those of the mailing list; the rest are single mails
+	Rest  [][]byte
+	Made  bool // generated, for want of real ones
 }
 
-// readCorpus reads the real mail beside the project, the From_ lines taken off
+// Read reads the real mail beside the project, the From_ lines taken off
 // so that everybody stores the same bytes. Without any it makes mail of like
 // sizes.
-func readCorpus() (*mailSet, error) {
+func Read() (*Set, error) {
 	dir, err := corpus.Find()
 	if errors.Is(err, fs.ErrNotExist) {
-		return makeCorpus(2000), nil
+		return makeSet(2000), nil
 	}
 	if err != nil {
 		return nil, err
@@ -38,49 +40,50 @@ func readCorpus() (*mailSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &mailSet{}
+	c := &Set{}
 	for _, one := range real {
 		mail, _ := message.SplitFromLine(one.Raw)
-		c.mails = append(c.mails, mail)
+		c.Mails = append(c.Mails, mail)
 		if strings.HasPrefix(one.Name, "mboxrd:") {
-			c.list = append(c.list, mail)
+			c.List = append(c.List, mail)
 		} else {
-			c.rest = append(c.rest, mail)
+			c.Rest = append(c.Rest, mail)
 		}
 	}
 	return c, nil
 }
 
-// sample gives n mails from all over the corpus, the same at every run.
-func (c *mailSet) sample(n int) [][]byte {
-	mails := slices.Clone(c.mails)
+// Sample gives n mails from all over the corpus, the same at every run.
+func (c *Set) Sample(n int) [][]byte {
+	mails := slices.Clone(c.Mails)
 	order := rand.New(rand.NewPCG(1, 2))
 	order.Shuffle(len(mails), func(i, j int) { mails[i], mails[j] = mails[j], mails[i] })
 	return mails[:min(n, len(mails))]
 }
 
-func total(mails [][]byte) (sum int64) {
+// Total is how many bytes they have.
+func Total(mails [][]byte) (sum int64) {
 	for _, raw := range mails {
 		sum += int64(len(raw))
 	}
 	return sum
 }
 
-// makeCorpus makes mail with the sizes of real one: half of it under 5 KB, one
+// makeSet makes mail with the sizes of real one: half of it under 5 KB, one
 // in a hundred over 280 KB.
-func makeCorpus(n int) *mailSet {
-	c := &mailSet{made: true}
+func makeSet(n int) *Set {
+	c := &Set{Made: true}
 	numbers := rand.New(rand.NewPCG(3, 4))
 	for range n {
 		size := 4600 * math.Exp(1.3*numbers.NormFloat64())
-		c.mails = append(c.mails, makeMail(numbers, int(min(max(size, 1000), 3e6))))
+		c.Mails = append(c.Mails, Make(numbers, int(min(max(size, 1000), 3e6))))
 	}
 	return c
 }
 
-// makeMail makes a mail of about size bytes: a header with what MTAs add, a body that
+// Make makes a mail of about size bytes: a header with what MTAs add, a body that
 // does not compress.
-func makeMail(numbers *rand.Rand, size int) []byte {
+func Make(numbers *rand.Rand, size int) []byte {
 	var b bytes.Buffer
 	for hop := range 3 {
 		fmt.Fprintf(&b, "Received: from relay%d.example.net (relay%d.example.net [192.0.2.%d])\n"+
@@ -100,4 +103,19 @@ func makeMail(numbers *rand.Rand, size int) []byte {
 		b.WriteByte('\n')
 	}
 	return b.Bytes()
+}
+
+// serial makes every mail of every pass a new one.
+var serial atomic.Int64
+
+// Unique gives a mail another Message-ID, too: else it would be an answer to itself.
+func Unique(raw []byte) []byte {
+	n := serial.Add(1)
+	head, body, _ := bytes.Cut(raw, []byte("\n\n"))
+	i := bytes.Index(bytes.ToLower(head), []byte("\nmessage-id:"))
+	i += bytes.IndexByte(head[max(i, 0):], '<') + 1
+	if i <= 0 {
+		return append(fmt.Appendf(nil, "X-Pass: %d\n", n), raw...)
+	}
+	return slices.Concat(head[:i], fmt.Appendf(nil, "%d.", n), head[i:], []byte("\n\n"), body)
 }
