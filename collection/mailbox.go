@@ -1,7 +1,6 @@
 package collection
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +34,7 @@ func newMailfile(name string, kind Kind, body io.Reader) mailfile.Reader {
 }
 
 // readMailbox reads a file of many mails.
-func (s *stream) readMailbox(m member, kind Kind, body *bufio.Reader) error {
+func (s *stream) readMailbox(m member, kind Kind, body io.Reader) error {
 	mails := newMailfile(m.name, kind, body)
 	folder := s.reader.folder(m.dir, s.reader.mailboxName(m))
 	var first *Mail // kept back until there is a second
@@ -56,17 +55,17 @@ func (s *stream) readMailbox(m member, kind Kind, body *bufio.Reader) error {
 		if err == io.EOF {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
 		place := fmt.Sprintf("%s, mail %d", m.path, number)
+		if err != nil {
+			return within(err, place)
+		}
 		raw, err := s.reader.readLimited(s.ctx, mails, -1)
 		if errors.Is(err, errTooLarge) {
 			s.reader.visitor.Failed(s.unit, place, err)
 			continue
 		}
 		if err != nil {
-			return err
+			return within(err, place)
 		}
 		if len(raw) == 0 {
 			s.reader.visitor.Failed(s.unit, place, errEmpty)

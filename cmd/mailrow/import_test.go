@@ -286,3 +286,49 @@ func TestImportOfCorpus(t *testing.T) {
 		}
 	}
 }
+
+// Of an archive that is cut off or broken what is whole is stored, and the status
+// says that something is missing; from a whole copy only that is stored.
+func TestImportOfBrokenArchive(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	var box bytes.Buffer
+	const mails = 40
+	for i := range mails {
+		fmt.Fprintf(&box, "From joe@example.net Tue Mar  3 10:00:00 2026\nSubject: %d\n\n", i)
+		for range 20_000 {
+			box.WriteByte('a' + byte(random.IntN(26)))
+		}
+		box.WriteString("\n\n")
+	}
+	var packed bytes.Buffer
+	packer := gzip.NewWriter(&packed)
+	packer.Write(box.Bytes())
+	packer.Close()
+	dsn := deliverytest.Database(t)
+	path := filepath.Join(t.TempDir(), "list.mbox.gz")
+	broken := bytes.Clone(packed.Bytes())
+	clear(broken[len(broken)*3/4:][:100]) // in the midst of a block
+	there := 0
+	for _, test := range []struct {
+		content []byte
+		says    string
+	}{{packed.Bytes()[:packed.Len()/2], "it is cut off at byte "}, {broken, "it is broken at byte "}, {packed.Bytes(), ""}} {
+		write(t, path, string(test.content))
+		cmd := importCommand(dsn, path)
+		var out, said bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &said
+		err := cmd.Run()
+		if !strings.Contains(said.String(), test.says) || (err == nil) != (test.says == "") {
+			t.Errorf("%v: %s", err, &said)
+		}
+		rows := deliverytest.Rows(t, dsn, "select count(*) from mailrow.mail")
+		now, _ := strconv.Atoi(rows[0])
+		if want := fmt.Sprintf("%d stored, %d already there", now-there, there); !strings.Contains(out.String(), want) || now <= there {
+			t.Errorf("%s, want %s", &out, want)
+		}
+		there = now
+	}
+	if there != mails {
+		t.Errorf("%d mails", there)
+	}
+}
