@@ -47,6 +47,7 @@ func (s *stream) readMailbox(m member, kind Kind, body io.Reader) error {
 					first.Raw = append(first.Raw, file.Blank()...)
 				}
 			}
+			first.Identity = mailfile.Identity(first.Raw)
 			if err := s.give(first); err != nil {
 				return err
 			}
@@ -77,7 +78,10 @@ func (s *stream) readMailbox(m member, kind Kind, body io.Reader) error {
 		}
 		if number == 1 && mayBeOne(m.name) {
 			first = mail
-		} else if err := s.give(mail); err != nil {
+			continue
+		}
+		mail.Identity = mailfile.Identity(mail.Raw)
+		if err := s.give(mail); err != nil {
 			return err
 		}
 	}

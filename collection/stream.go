@@ -163,13 +163,15 @@ func (s *stream) readMail(m member, body io.Reader) error {
 }
 
 // give hands a mail on, unless it is settled. In an archive its content and
-// folder name it.
+// folder name it; of a mail in a mailbox, the content without status fields.
 func (s *stream) give(m *Mail) error {
 	m.ID, m.Unit = s.id, s.unit
 	if m.ID == "" {
 		sum := sha256.New()
-		fmt.Fprintf(sum, "%s\x00", m.Folder)
-		sum.Write(m.Raw)
+		fmt.Fprintf(sum, "%s\x00%s", m.Folder, m.Identity)
+		if m.Identity == "" {
+			sum.Write(m.Raw)
+		}
 		m.ID = hex.EncodeToString(sum.Sum(nil))
 	}
 	if s.past.Has != nil && s.past.Has(m.ID) {

@@ -332,3 +332,43 @@ func TestImportOfBrokenArchive(t *testing.T) {
 		t.Errorf("%d mails", there)
 	}
 }
+
+// A mail that was only marked in its mailbox is no other mail: what is stored stays
+// as it came first.
+func TestImportOfMarkedMail(t *testing.T) {
+	mbox := func(status, body string) string {
+		mail := func(n int, status, body string) string {
+			return fmt.Sprintf("From joe@example.net Tue Mar  3 10:00:00 2026\nMessage-ID: <%d@x>\nSubject: %d\n%s\n%s\n\n", n, n, status, body)
+		}
+		return mail(1, status, body) + mail(2, "Status: O\n", "other")
+	}
+	for _, packed := range []bool{false, true} {
+		dsn := deliverytest.Database(t)
+		path := filepath.Join(t.TempDir(), "list.mbox")
+		wants := func(content, want string, args ...string) {
+			t.Helper()
+			if packed {
+				var b bytes.Buffer
+				packer := gzip.NewWriter(&b)
+				fmt.Fprint(packer, content)
+				packer.Close()
+				content = b.String()
+			}
+			write(t, path, content)
+			out, err := importCommand(dsn, append(args, path)...).CombinedOutput()
+			if err != nil || !strings.Contains(string(out), want) {
+				t.Errorf("packed %v: %v: %s, want %s", packed, err, out, want)
+			}
+		}
+		wants(mbox("", "body"), "2 stored, 0 already there")
+		wants(mbox("Status: RO\nX-Status: A\n", "body"), "0 stored, 2 already there")
+		wants(mbox("Status: R\nX-UID: 7\n", "body"), "0 stored, 2 already there", "--again")
+		wants(mbox("Status: R\n", "another"), "1 stored, 1 already there", "--again")
+		rows := deliverytest.Rows(t, dsn, `select convert_from(mailrow.raw(id), 'utf8') from mailrow.mail where message_id = '1@x' order by mailrow.raw(id)`)
+		if diff := cmp.Diff([]string{"Message-ID: <1@x>\nSubject: 1\n\nbody\n", "Message-ID: <1@x>\nSubject: 1\nStatus: R\n\nanother\n"}, rows); diff != "" {
+			t.Error(diff)
+		}
+		deliverytest.Rows(t, dsn, `select mailrow.delete_mail(id)::text from mailrow.mail where message_id = '1@x'`)
+		wants(mbox("Status: RO\n", "body"), "1 stored, 1 already there", "--again")
+	}
+}
