@@ -16,6 +16,14 @@ type identity struct {
 	body   bool   // the header was hashed
 }
 
+// Identity gives the id that a mail has in a file of many mails. Two of one id
+// differ in nothing but notes.
+func Identity(mail []byte) string {
+	i := newIdentity()
+	_, _ = i.Write(mail)
+	return i.id()
+}
+
 func newIdentity() *identity { return &identity{sum: sha256.New()} }
 
 func (i *identity) reset() {
