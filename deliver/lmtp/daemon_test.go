@@ -26,7 +26,8 @@ import (
 // client is a mail server's side of a session.
 type client struct {
 	net.Conn
-	in *bufio.Reader
+	in      *bufio.Reader
+	greeted bool
 }
 
 func dial(socket string) (*client, error) {
@@ -35,7 +36,7 @@ func dial(socket string) (*client, error) {
 		return nil, err
 	}
 	conn.SetDeadline(time.Now().Add(time.Minute))
-	return &client{conn, bufio.NewReader(conn)}, nil
+	return &client{Conn: conn, in: bufio.NewReader(conn)}, nil
 }
 
 // reply reads one reply, without what precedes its last line.
@@ -48,9 +49,12 @@ func (c *client) reply() (string, error) {
 	}
 }
 
-// send sends a mail as far as its final dot. Its error says what was replied instead.
-func (c *client) send(raw string, to ...string) error {
-	commands := []string{"", "LHLO mta.test", "MAIL FROM:<ann@row.test>"}
+// begin says all that comes before a mail. Its error says what was replied instead.
+func (c *client) begin(to ...string) error {
+	commands := []string{"MAIL FROM:<ann@row.test>"}
+	if !c.greeted {
+		commands, c.greeted = []string{"", "LHLO mta.test", commands[0]}, true
+	}
 	for _, recipient := range to {
 		commands = append(commands, "RCPT TO:<"+recipient+">")
 	}
@@ -61,6 +65,14 @@ func (c *client) send(raw string, to ...string) error {
 		if reply, err := c.reply(); err != nil || reply[0] != '2' && reply[0] != '3' {
 			return &notTaken{command, reply, err}
 		}
+	}
+	return nil
+}
+
+// send sends a mail as far as its final dot.
+func (c *client) send(raw string, to ...string) error {
+	if err := c.begin(to...); err != nil {
+		return err
 	}
 	_, err := io.WriteString(c, raw+".\r\n")
 	return err
