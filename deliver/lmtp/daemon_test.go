@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -333,6 +334,34 @@ func TestBehindPgBouncer(t *testing.T) {
 				t.Errorf("got %s", got[0])
 			}
 		})
+	}
+}
+
+// When a standby is promoted in place of the server, the daemon finds it.
+func TestFailover(t *testing.T) {
+	primary := pgtest.New(t, nil)
+	dsn := deliverytest.DatabaseOn(t, primary)
+	standby := primary.Standby(t)
+	u, err := url.Parse(deliverytest.AsDeliverer(dsn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.RawQuery = url.Values{
+		"host": {standby.SocketDir() + "," + primary.SocketDir()}, "port": {fmt.Sprintf("%d,%d", standby.Port(), primary.Port())},
+		"target_session_attrs": {"read-write"},
+	}.Encode()
+	socket := deliverytest.StartDaemon(t, deliverytest.Config(t, u.String())).Socket
+	deliver(t, socket, "Subject: before\r\n\r\n", "bob@row.test")
+	standby.CatchUp(t, primary)
+	primary.Stop(t, "immediate")
+	if reply, err := attempt(socket, "Subject: meanwhile\r\n\r\n", "bob@row.test"); !strings.HasPrefix(reply, "4") {
+		t.Errorf("without a primary: %q, %v", reply, err)
+	}
+	standby.Promote(t)
+	deliver(t, socket, "Subject: meanwhile\r\n\r\n", "bob@row.test")
+	got := deliverytest.Rows(t, standby.DSN("postgres", strings.TrimPrefix(u.Path, "/")), "select subject from mailrow.mail order by id")
+	if fmt.Sprint(got) != "[before meanwhile]" {
+		t.Errorf("got %q", got)
 	}
 }
 
