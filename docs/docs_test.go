@@ -53,6 +53,12 @@ func blocks(t *testing.T, kind string, files ...string) (found []block) {
 func demo(t *testing.T) (dsn string) {
 	t.Helper()
 	dsn = deliverytest.Database(t)
+	deliverDemo(t, dsn)
+	return dsn
+}
+
+func deliverDemo(t *testing.T, dsn string) {
+	t.Helper()
 	mails, err := filepath.Glob("../testdata/demo/*.eml")
 	if err != nil || len(mails) == 0 {
 		t.Fatal("no mail in testdata/demo", err)
@@ -70,7 +76,6 @@ func demo(t *testing.T) (dsn string) {
 		}
 		mail.Close()
 	}
-	return dsn
 }
 
 func TestSQLExamples(t *testing.T) {

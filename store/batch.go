@@ -171,8 +171,11 @@ type batchTypes struct{ arrival, content, part, address uint32 }
 func (c *Conn) DeliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 	for attempt := 1; ; attempt++ {
 		results, err := c.deliverBatch(ctx, b)
-		if err == nil || attempt == deliverAttempts || !isCollision(err) {
-			return results, err
+		if err == nil {
+			return heard(ctx, results)
+		}
+		if attempt == deliverAttempts || !isCollision(err) {
+			return nil, err
 		}
 	}
 }

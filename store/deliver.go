@@ -92,10 +92,23 @@ func (c *Conn) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 			d = d.withoutBody()
 		case isUnprepared(err) && c.prepared != nil:
 			c.prepared = nil
-		case err == nil, attempt >= deliverAttempts, !isCollision(err):
+		case err == nil:
+			return heard(ctx, results)
+		case attempt >= deliverAttempts, !isCollision(err):
 			return results, err
 		}
 	}
+}
+
+// heard gives the results of a delivery that the server calls committed. Where it was
+// canceled before it said so, it may have been waiting for a synchronous standby: then
+// it ends the wait and says so all the same (with a mere notice), and if the server is
+// lost so is the mail.
+func heard(ctx context.Context, results []Result) ([]Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("store message: %w", err)
+	}
+	return results, nil
 }
 
 // withoutBody is the delivery of a mail of which the server cannot take what the

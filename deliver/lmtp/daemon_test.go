@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,7 +27,8 @@ import (
 // client is a mail server's side of a session.
 type client struct {
 	net.Conn
-	in *bufio.Reader
+	in      *bufio.Reader
+	greeted bool
 }
 
 func dial(socket string) (*client, error) {
@@ -35,7 +37,7 @@ func dial(socket string) (*client, error) {
 		return nil, err
 	}
 	conn.SetDeadline(time.Now().Add(time.Minute))
-	return &client{conn, bufio.NewReader(conn)}, nil
+	return &client{Conn: conn, in: bufio.NewReader(conn)}, nil
 }
 
 // reply reads one reply, without what precedes its last line.
@@ -48,9 +50,12 @@ func (c *client) reply() (string, error) {
 	}
 }
 
-// send sends a mail as far as its final dot. Its error says what was replied instead.
-func (c *client) send(raw string, to ...string) error {
-	commands := []string{"", "LHLO mta.test", "MAIL FROM:<ann@row.test>"}
+// begin says all that comes before a mail. Its error says what was replied instead.
+func (c *client) begin(to ...string) error {
+	commands := []string{"MAIL FROM:<ann@row.test>"}
+	if !c.greeted {
+		commands, c.greeted = []string{"", "LHLO mta.test", commands[0]}, true
+	}
 	for _, recipient := range to {
 		commands = append(commands, "RCPT TO:<"+recipient+">")
 	}
@@ -61,6 +66,14 @@ func (c *client) send(raw string, to ...string) error {
 		if reply, err := c.reply(); err != nil || reply[0] != '2' && reply[0] != '3' {
 			return &notTaken{command, reply, err}
 		}
+	}
+	return nil
+}
+
+// send sends a mail as far as its final dot.
+func (c *client) send(raw string, to ...string) error {
+	if err := c.begin(to...); err != nil {
+		return err
 	}
 	_, err := io.WriteString(c, raw+".\r\n")
 	return err
@@ -321,6 +334,34 @@ func TestBehindPgBouncer(t *testing.T) {
 				t.Errorf("got %s", got[0])
 			}
 		})
+	}
+}
+
+// When a standby is promoted in place of the server, the daemon finds it.
+func TestFailover(t *testing.T) {
+	primary := pgtest.New(t, nil)
+	dsn := deliverytest.DatabaseOn(t, primary)
+	standby := primary.Standby(t)
+	u, err := url.Parse(deliverytest.AsDeliverer(dsn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.RawQuery = url.Values{
+		"host": {standby.SocketDir() + "," + primary.SocketDir()}, "port": {fmt.Sprintf("%d,%d", standby.Port(), primary.Port())},
+		"target_session_attrs": {"read-write"},
+	}.Encode()
+	socket := deliverytest.StartDaemon(t, deliverytest.Config(t, u.String())).Socket
+	deliver(t, socket, "Subject: before\r\n\r\n", "bob@row.test")
+	standby.CatchUp(t, primary)
+	primary.Stop(t, "immediate")
+	if reply, err := attempt(socket, "Subject: meanwhile\r\n\r\n", "bob@row.test"); !strings.HasPrefix(reply, "4") {
+		t.Errorf("without a primary: %q, %v", reply, err)
+	}
+	standby.Promote(t)
+	deliver(t, socket, "Subject: meanwhile\r\n\r\n", "bob@row.test")
+	got := deliverytest.Rows(t, standby.DSN("postgres", strings.TrimPrefix(u.Path, "/")), "select subject from mailrow.mail order by id")
+	if fmt.Sprint(got) != "[before meanwhile]" {
+		t.Errorf("got %q", got)
 	}
 }
 
