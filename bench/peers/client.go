@@ -18,14 +18,21 @@ import (
 // wire is a mail as it goes over LMTP: lines end in CRLF, dots are doubled, and
 // the end is there.
 func wire(raw []byte) []byte {
+	return append(lines(raw, true), ".\r\n"...)
+}
+
+// asStored is a mail as it has come over LMTP.
+func asStored(raw []byte) []byte { return lines(raw, false) }
+
+func lines(raw []byte, doubled bool) []byte {
 	out := make([]byte, 0, len(raw)+len(raw)/32+5)
 	for line := range bytes.Lines(raw) {
-		if line[0] == '.' {
+		if doubled && line[0] == '.' {
 			out = append(out, '.')
 		}
 		out = append(append(out, bytes.TrimRight(line, "\r\n")...), "\r\n"...)
 	}
-	return append(out, ".\r\n"...)
+	return out
 }
 
 // overLMTP hands mails over to a server at a Unix socket, as Postfix does: over

@@ -14,6 +14,7 @@ import (
 	"mailrow/bench/mail"
 	"mailrow/bench/report"
 	"mailrow/bench/server"
+	"mailrow/bench/usage"
 	"mailrow/internal/deliverytest"
 	"mailrow/internal/dovecottest"
 	"mailrow/internal/scratch"
@@ -37,6 +38,7 @@ const (
 	ldaUser    = "lda@test.local"
 	lmtpUser   = "lmtp@test.local"
 	remoteUser = "remote@test.local"
+	slowUser   = "slow@test.local" // has less, for those that would take minutes
 	// remotePassword has nothing that one of the peers would have to quote.
 	remotePassword = "secret"
 )
@@ -69,7 +71,7 @@ func newLab(ctx context.Context, s settings) (l *lab, err error) {
 	err = l.srv.Life.Try(func() {
 		l.deliver, l.mailrow = deliverytest.Program(l.srv.Life), deliverytest.Mailrow(l.srv.Life)
 		if lacking(dovecotProgram, "/usr/lib/dovecot/imap", "/usr/lib/dovecot/lmtp") == "" && os.Getuid() == 0 {
-			l.dovecot = dovecottest.Start(l.srv.Life, dovecottest.Config{Users: []string{ldaUser, lmtpUser, remoteUser}, Extra: dovecotExtra})
+			l.dovecot = dovecottest.Start(l.srv.Life, dovecottest.Config{Users: []string{ldaUser, lmtpUser, remoteUser, slowUser}, Extra: dovecotExtra})
 		}
 	})
 	if err == nil {
@@ -88,7 +90,10 @@ func (l *lab) close() error { return errors.Join(l.srv.Stop(), l.dir.Remove()) }
 // conclude prints the report, and writes it where it is wanted.
 func (l *lab) conclude(write string) error {
 	r := l.report
-	run := l.machine.Table(l.set, l.set.Sample(l.size.lmtpMails))
+	run := l.machine.Table()
+	run.Add("mails, one process each", l.set.Describe(l.set.Sample(l.size.processMails)))
+	run.Add("mails over LMTP", l.set.Describe(l.set.Sample(l.size.lmtpMails)))
+	run.Add("mails fetched", l.set.Describe(l.set.Sample(l.size.remoteMails)))
 	run.Add("compared with", versions())
 	r.Tables = append([]report.Table{r.Targets(), run}, r.Tables...)
 	r.Print(os.Stdout)
@@ -110,6 +115,14 @@ func (l *lab) folder(name string, parts ...string) (string, error) {
 }
 
 var maildir = []string{"cur", "new", "tmp"}
+
+// inMaildir counts the mails of a Maildir, and the bytes that it takes.
+func inMaildir(path string) func() (int, int64, error) {
+	return func() (int, int64, error) {
+		bytes, err := usage.Disk(path)
+		return files(path), bytes, err
+	}
+}
 
 // files is how many mails a Maildir has.
 func files(maildir string) int {

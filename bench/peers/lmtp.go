@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -55,11 +54,7 @@ func (l *lab) systems(ctx context.Context) (list []*system, err error) {
 	ours.takesLMTP(daemon.Socket, volumeRecipient, daemon.Pid(), postgres)
 	dovecot := &system{name: "dovecot-lmtp → Maildir", missing: notInstalled}
 	if l.dovecot != nil {
-		home := filepath.Join(l.dovecot.Home(lmtpUser), "Maildir")
-		dovecot.missing, dovecot.stored = "", func() (int, int64, error) {
-			bytes, err := usage.Disk(home)
-			return files(home), bytes, err
-		}
+		dovecot.missing, dovecot.stored = "", inMaildir(filepath.Join(l.dovecot.Home(lmtpUser), "Maildir"))
 		dovecot.takesLMTP(l.dovecot.LMTP, lmtpUser, l.dovecot.Pid())
 	}
 	floors := []int{postgres}
@@ -154,9 +149,7 @@ func measureLMTP(ctx context.Context, l *lab) error {
 func overTheWire(mails [][]byte) [][]byte {
 	made := distinct(mails)
 	for i, raw := range made {
-		body := wire(raw)
-		body = body[:len(body)-len(".\r\n")]
-		made[i] = bytes.ReplaceAll(body, []byte("\n.."), []byte("\n."))
+		made[i] = asStored(raw)
 	}
 	return made
 }

@@ -2,6 +2,7 @@
 package process
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -123,9 +124,36 @@ func (w *Place) Peak(ctx context.Context, p *Program) (megabytes float64, err er
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", p.Name, err)
 	}
+	return peakIn(out)
+}
+
+// Cost is what a run took.
+type Cost struct {
+	Wall, CPU float64 // seconds; CPU is of the program and its children
+	Peak      float64 // MB of memory, the most that it or a child had
+}
+
+// Run runs a program to its end, without an input. What it says is in its error.
+func (w *Place) Run(ctx context.Context, p *Program) (Cost, error) {
+	cmd := exec.CommandContext(ctx, w.peak, p.Args...)
+	cmd.Env, cmd.Dir = p.Env, "/"
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	start := time.Now()
+	out, err := cmd.Output()
+	if err != nil {
+		return Cost{}, fmt.Errorf("%s: %w\n%s", p.Name, err, &said)
+	}
+	cost := Cost{Wall: time.Since(start).Seconds(), CPU: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()}
+	cost.Peak, err = peakIn(out)
+	return cost, err
+}
+
+// peakIn reads what program peak prints.
+func peakIn(out []byte) (megabytes float64, err error) {
 	kib, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", p.Name, err)
+		return 0, fmt.Errorf("read peak of memory: %w", err)
 	}
 	return float64(kib) * 1024 / 1e6, nil
 }
