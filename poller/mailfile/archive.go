@@ -187,7 +187,7 @@ func (a *archive) add(ctx context.Context, e poller.Entry) error {
 		return nil
 	}
 	delete(a.wanted, e.ID)
-	source, err := os.Open(a.from.path)
+	source, err := openRegular(a.from.path, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
