@@ -99,6 +99,14 @@ type Archiver interface {
 	Archive(ctx context.Context, entries []Entry, folder string) error
 }
 
+// ArchiveChecker is a source of which two names may be one folder, or which cannot
+// make a folder of every name.
+type ArchiveChecker interface {
+	// CheckArchive says why mail of some folders cannot be moved to another one. It is
+	// asked before anything is stored, and touches nothing.
+	CheckArchive(folders []string, archive string) error
+}
+
 // Marker is a folder whose mails can be marked.
 type Marker interface {
 	// MarkSeen sets the flag \Seen, in the folder's own way.

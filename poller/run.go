@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -105,19 +106,19 @@ func (r *run) folders(ctx context.Context) error {
 	}
 	opened, err := r.Open(ctx, r.source, r.uri)
 	if err != nil {
-		return fmt.Errorf("open %v: %w", r.uri, err)
+		return unlessEnded(ctx, fmt.Errorf("open %v: %w", r.uri, err))
 	}
 	defer opened.Close()
 	names, err := folderNames(ctx, opened, r.uri)
 	if err != nil {
-		return fmt.Errorf("list folders of %v: %w", r.uri, err)
+		return unlessEnded(ctx, fmt.Errorf("list folders of %v: %w", r.uri, err))
 	}
 	var failed []error
 	for _, name := range names {
 		if ctx.Err() != nil {
 			break
 		}
-		err := r.folder(ctx, opened, name)
+		err := remedied(unlessEnded(ctx, r.folder(ctx, opened, name)))
 		if err == nil {
 			continue
 		}
@@ -130,15 +131,38 @@ func (r *run) folders(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
+// unlessEnded forgets an error that says only that ctx has ended, which is none: a
+// lock is not waited for any longer.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+// remedied says what to do against a full disk on this machine.
+func remedied(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: make room on the disk of the mailbox: nothing is lost, and the next run goes on", err)
+	}
+	return err
+}
+
 // folderNames are those that a URI means: never the one that mail is archived in.
+// What cannot be archived there is an error.
 func folderNames(ctx context.Context, s Source, u URI) ([]string, error) {
 	names, err := s.Folders(ctx, u.Folders)
 	if err != nil || u.After != AfterArchive {
 		return names, err
 	}
 	rest := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == u.Archive })
-	if len(rest) == 0 && len(names) > 0 && len(u.Folders) == 0 {
-		return nil, fmt.Errorf("archive=%s is the only folder there is to look into: name another", u.Archive)
+	if len(rest) == 0 && len(names) > 0 && len(u.Folders) == 0 || slices.Contains(u.Folders, u.Archive) {
+		return nil, fmt.Errorf("archive=%s is the folder itself that is looked into: name another", u.Archive)
+	}
+	if s, ok := s.(ArchiveChecker); ok {
+		if err := s.CheckArchive(rest, u.Archive); err != nil {
+			return nil, fmt.Errorf("archive=%s: %w", u.Archive, err)
+		}
 	}
 	return rest, nil
 }

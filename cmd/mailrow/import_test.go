@@ -242,6 +242,45 @@ func TestImportOfUnchangedMaildir(t *testing.T) {
 	t.Logf("one more: %v", time.Since(begun))
 }
 
+// Files of many mails that have not changed are not even opened, however large they
+// are: it takes no more than a small one.
+func TestImportOfUnchangedFiles(t *testing.T) {
+	mails := needs.Times(10_000, 500_000)
+	dir := t.TempDir()
+	for name, many := range map[string]int{"small.mbox": 1, "large.mbox": mails} {
+		var box, packed bytes.Buffer
+		for i := range many {
+			fmt.Fprintf(&box, "From joe@example.net Tue Mar  3 10:00:00 2026\nSubject: %d\n\n%s\n", i, strings.Repeat("text\n", 20))
+		}
+		packer := gzip.NewWriter(&packed)
+		packer.Write(box.Bytes())
+		packer.Close()
+		write(t, filepath.Join(dir, name), box.String())
+		write(t, filepath.Join(dir, name+".gz"), packed.String())
+	}
+	time.Sleep(2100 * time.Millisecond) // until their times tell
+	dsn := deliverytest.Database(t)
+	for _, ending := range []string{".mbox", ".mbox.gz"} {
+		cpu := map[string]time.Duration{"small": time.Hour, "large": time.Hour}
+		for name := range cpu {
+			for i := range 4 {
+				cmd := importCommand(dsn, "--mailbox", ending, filepath.Join(dir, name+ending))
+				out, err := cmd.CombinedOutput()
+				if err != nil || i > 0 && !strings.Contains(string(out), "\n0 stored, ") {
+					t.Fatalf("%v: %s", err, out)
+				}
+				if i > 0 {
+					cpu[name] = min(cpu[name], cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
+				}
+			}
+		}
+		t.Logf("*%s again: of one mail %v, of %d mails %v of the processor", ending, cpu["small"], mails, cpu["large"])
+		if cpu["large"] > 2*cpu["small"]+20*time.Millisecond {
+			t.Errorf("*%s: it was read again", ending)
+		}
+	}
+}
+
 // The mails of the corpus come back byte for byte from every form of it.
 func TestImportOfCorpus(t *testing.T) {
 	dir, err := corpus.Find()

@@ -29,11 +29,12 @@ const (
 // Cluster is one running PostgreSQL with its data.
 type Cluster struct {
 	*programs
-	dir    *scratch.Dir
-	port   int
-	server *child.Process
-	shared bool   // its log is shown by the tests that use it
-	disk   string // where the data are mounted; "" unless NewOnTmpfs made it
+	dir      *scratch.Dir
+	port     int
+	server   *child.Process
+	shared   bool   // its log is shown by the tests that use it
+	disk     string // where the data are mounted; "" unless NewOnTmpfs made it
+	makeRoom func() // undoes FillDisk
 
 	mu        sync.Mutex
 	templates map[string]*template

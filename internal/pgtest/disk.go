@@ -1,14 +1,14 @@
 package pgtest
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"mailrow/internal/smalldisk"
 )
 
 // NewOnTmpfs is New on a disk of its own, of sizeMB, which holds the tables and the
@@ -16,14 +16,14 @@ import (
 func NewOnTmpfs(t testing.TB, conf map[string]string, sizeMB int) *Cluster {
 	t.Helper()
 	Need(t)
-	needRoot(t)
+	smalldisk.Need(t)
 	p, err := findPrograms()
 	if err != nil {
 		t.Fatal(err)
 	}
 	c, err := build(p, conf, func(c *Cluster) error {
-		disk, err := c.mountTmpfs("data", sizeMB)
-		if err != nil {
+		disk, options := c.small("data")
+		if err := smalldisk.Make(disk, sizeMB<<20, options); err != nil {
 			return err
 		}
 		c.disk = disk
@@ -32,7 +32,7 @@ func NewOnTmpfs(t testing.TB, conf map[string]string, sizeMB int) *Cluster {
 		}
 		return c.initialize()
 	})
-	missingMount(t, err)
+	smalldisk.Must(t, err)
 	own(t, c)
 	return c
 }
@@ -42,32 +42,20 @@ func (c *Cluster) unmount() error {
 	if c.disk == "" {
 		return nil
 	}
-	// Detached: a stuck server may still hold files.
-	if err := syscall.Unmount(c.disk, syscall.MNT_DETACH); err != nil {
-		return fmt.Errorf("unmount %s: %w", c.disk, err)
-	}
-	return nil
+	return smalldisk.Unmount(c.disk)
 }
 
-func (c *Cluster) filler() string { return filepath.Join(c.disk, "filler") }
+// small is the folder of a small disk below that of the cluster, and how to mount it
+// for its server.
+func (c *Cluster) small(name string) (dir, options string) {
+	return filepath.Join(c.dir.Path, smalldisk.Prefix+name),
+		fmt.Sprintf("mode=0700,uid=%d,gid=%d", c.user.Uid, c.user.Gid)
+}
 
 // FillDisk leaves no free byte on the disk of a cluster made by NewOnTmpfs.
 func (c *Cluster) FillDisk(t testing.TB) {
 	t.Helper()
-	f, err := os.OpenFile(c.filler(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for piece := make([]byte, 1<<20); len(piece) > 0; {
-		_, err := f.Write(piece)
-		switch {
-		case errors.Is(err, syscall.ENOSPC):
-			piece = piece[:len(piece)/2]
-		case err != nil:
-			t.Fatal(err)
-		}
-	}
+	c.makeRoom = smalldisk.Fill(t, c.disk)
 }
 
 // ExhaustWAL writes WAL on a full disk until there is no room for more, which ends the
@@ -88,9 +76,7 @@ func (c *Cluster) ExhaustWAL(t testing.TB) {
 // where it had no room for its WAL it has ended, and is started.
 func (c *Cluster) FreeDisk(t testing.TB) {
 	t.Helper()
-	if err := os.Remove(c.filler()); err != nil {
-		t.Fatal(err)
-	}
+	c.makeRoom()
 	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if !c.server.Running() {
 			c.Start(t)

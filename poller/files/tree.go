@@ -89,6 +89,22 @@ func directories(dir string) (real, linked []string, err error) {
 	}
 }
 
+// Same reports whether two paths lead to one file or directory, be it through links.
+// What is missing is like nothing.
+func Same(a, b string) (bool, error) {
+	infoA, err := os.Stat(a)
+	if err == nil {
+		var infoB fs.FileInfo
+		if infoB, err = os.Stat(b); err == nil {
+			return os.SameFile(infoA, infoB), nil
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return false, err
+}
+
 func inode(info fs.FileInfo) (ino, dev uint64) {
 	stat := info.Sys().(*syscall.Stat_t)
 	return stat.Ino, uint64(stat.Dev)

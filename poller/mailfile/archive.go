@@ -13,6 +13,7 @@ import (
 
 	"mailrow/internal/newfile"
 	"mailrow/poller"
+	"mailrow/poller/files"
 )
 
 // Archive appends mails to another file, each with all that stands around it, and
@@ -47,23 +48,59 @@ func (s *source) make(name, like string) (*folder, error) {
 	if err := s.scan(); err != nil {
 		return nil, err
 	}
+	path, err := s.archive(name, like)
+	if err != nil {
+		return nil, err
+	}
+	if err := makeFile(path, like); err != nil {
+		return nil, err
+	}
+	return s.open(path)
+}
+
+// archive gives the path of a folder that is there, or may be made beside or below
+// the file like.
+func (s *source) archive(name, like string) (path string, err error) {
 	if path, known := s.paths[name]; known {
-		return s.open(path)
+		return path, nil
 	}
 	for step := range strings.SplitSeq(name, "/") {
 		if step == "" || strings.HasPrefix(step, ".") || strings.ContainsRune(step, 0) {
-			return nil, fmt.Errorf("a folder cannot be called %q: %w", name, fs.ErrInvalid)
+			return "", fmt.Errorf("a folder cannot be called %q: %w", name, fs.ErrInvalid)
 		}
 	}
 	root := s.root
 	if s.file {
 		root = filepath.Dir(like)
 	}
-	path := filepath.Join(root, filepath.FromSlash(name))
-	if err := makeFile(path, like); err != nil {
-		return nil, err
+	return filepath.Join(root, filepath.FromSlash(name)), nil
+}
+
+// CheckArchive also opens an archive that is there: it may be something else.
+func (s *source) CheckArchive(folders []string, archive string) error {
+	if err := s.scan(); err != nil {
+		return err
 	}
-	return s.open(path)
+	for _, name := range folders {
+		folder, err := s.open(s.paths[name])
+		if err != nil {
+			continue // which is told when it is looked into
+		}
+		path, err := s.archive(archive, folder.path)
+		if err != nil {
+			return err
+		}
+		switch same, err := files.Same(path, folder.path); {
+		case err != nil:
+			return err
+		case same:
+			return fmt.Errorf("%s is folder %s itself, by another name: name another: %w", path, name, fs.ErrInvalid)
+		}
+		if _, err := s.open(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // makeFile makes an empty mailbox, unless there is a file. A directory above it can
@@ -187,7 +224,7 @@ func (a *archive) add(ctx context.Context, e poller.Entry) error {
 		return nil
 	}
 	delete(a.wanted, e.ID)
-	source, err := os.Open(a.from.path)
+	source, err := openRegular(a.from.path, os.O_RDONLY)
 	if err != nil {
 		return err
 	}

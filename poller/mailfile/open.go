@@ -38,7 +38,7 @@ func (f *folder) Open(ctx context.Context, e poller.Entry) (io.ReadCloser, error
 
 // open gives the mail at a place, if its id is that.
 func (f *folder) open(p place, id string) (io.ReadCloser, error) {
-	file, err := os.Open(f.path)
+	file, err := openRegular(f.path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

@@ -45,6 +45,7 @@ func Run(t *testing.T, kind Kind, open Open) {
 		{"deleted later", (*suite).deletedLater},
 		{"a name twice", (*suite).nameTwice},
 		{"archived", (*suite).archived},
+		{"archive is the folder", (*suite).archiveIsFolder},
 		{"seen", (*suite).seen},
 		{"policy changes", (*suite).policyChanges},
 		{"crashes", (*suite).crashes},
