@@ -15,6 +15,7 @@ type batch struct {
 	mails []*mail
 	alone *mail // not in the Batch: it goes by store.Conn.Deliver
 
+	number int           // among those of its worker
 	after  []*batch      // to be stored before
 	stored chan struct{} // closed when it is
 }
@@ -43,8 +44,9 @@ type worker struct {
 	conn    *store.Conn // nil while there is none
 	batches chan *batch
 
-	filling  *batch // the router's
-	onTheWay onTheWay
+	filling    []*batch // the router's; sent in this order
+	batchCount int
+	onTheWay   onTheWay
 }
 
 func newWorker(l *Loader, config *store.Config) *worker {
