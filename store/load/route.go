@@ -39,13 +39,9 @@ func route(l *Loader, workers []*worker) {
 				return
 			}
 			r.add(m)
-			if len(l.ordered) == 0 && l.room.isWanted() {
-				r.flush()
-			}
+			r.makeRoom()
 		case <-l.room.wanted:
-			if len(l.ordered) == 0 {
-				r.flush()
-			}
+			r.makeRoom()
 		case <-l.ctx.Done():
 			return
 		}
@@ -116,6 +112,7 @@ func (w *worker) place(m *mail, batchBytes int) *batch {
 // send gives a worker its batches up to one that it is filling.
 func (r *router) send(w *worker, upTo *batch) {
 	for range slices.Index(w.filling, upTo) + 1 {
+		w.sent.Add(1)
 		select {
 		case w.batches <- w.filling[0]:
 		case <-r.load.ctx.Done():
@@ -126,8 +123,25 @@ func (r *router) send(w *worker, upTo *batch) {
 
 func (r *router) flush() {
 	for _, w := range r.workers {
-		if len(w.filling) > 0 {
-			r.send(w, w.filling[len(w.filling)-1])
+		r.sendAll(w)
+	}
+}
+
+func (r *router) sendAll(w *worker) {
+	if len(w.filling) > 0 {
+		r.send(w, w.filling[len(w.filling)-1])
+	}
+}
+
+// makeRoom gives workers that have nothing to do what there is for them, full or
+// not, when there is no room for more. The others make room soon.
+func (r *router) makeRoom() {
+	if len(r.load.ordered) > 0 || !r.load.room.isWanted() {
+		return
+	}
+	for _, w := range r.workers {
+		if w.sent.Load() == 0 {
+			r.sendAll(w)
 		}
 	}
 }

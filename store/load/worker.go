@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"mailrow/store"
@@ -46,6 +47,7 @@ type worker struct {
 
 	filling    []*batch // the router's; sent in this order
 	batchCount int
+	sent       atomic.Int32 // batches that it has got and not done yet
 	onTheWay   onTheWay
 }
 
@@ -76,6 +78,9 @@ func (w *worker) run() {
 			if err := w.storeInTurn(w.load.ctx, b); err != nil {
 				w.load.cancel(err)
 				return
+			}
+			if w.sent.Add(-1) == 0 {
+				w.load.room.remind()
 			}
 		case <-w.load.ctx.Done():
 			return
