@@ -351,7 +351,7 @@ func fieldsByRule(fields []message.Field, header []byte) bool {
 				break
 			}
 		}
-		if text := string(header[start:end]); text == "\n" || text == "\r\n" || text == "\r" {
+		if isEmptyLine(header[start:end]) {
 			break
 		}
 		if len(fields) == 0 || fields[0].Start != start || fields[0].End != end {
@@ -360,6 +360,14 @@ func fieldsByRule(fields []message.Field, header []byte) bool {
 		fields, start = fields[1:], end
 	}
 	return len(fields) == 0
+}
+
+func isEmptyLine(text []byte) bool {
+	switch string(text) {
+	case "\n", "\r\n", "\r":
+		return true
+	}
+	return false
 }
 
 // client adds p_client_address to p_flags.
