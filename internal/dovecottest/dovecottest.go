@@ -350,3 +350,17 @@ func write(t testing.TB, name, text string) {
 		t.Fatal(err)
 	}
 }
+
+// Extensions are for Config.Extra: quotas of 10 MB and 100 mails, and rights of
+// folders.
+const Extensions = `
+mail_plugins = acl quota
+protocol imap {
+  mail_plugins = acl quota imap_acl imap_quota
+}
+plugin {
+  acl = vfile
+  quota = maildir:User quota
+  quota_rule = *:storage=10M:messages=100
+}
+`

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"slices"
 	"strings"
 
 	"mailrow/poller/imap"
@@ -124,7 +125,9 @@ func list(ctx context.Context, conn *client.Conn, set, more string) ([]shell.Mai
 		if f == nil || f.UID == 0 || f.Size < 0 {
 			return false // of flags that somebody else has changed
 		}
-		m := shell.Mail{UID: f.UID, Size: f.Size, Flags: f.Flags}
+		// \Recent says something of the session, not of the mail.
+		flags := slices.DeleteFunc(f.Flags, func(flag string) bool { return strings.EqualFold(flag, `\Recent`) })
+		m := shell.Mail{UID: f.UID, Size: f.Size, Flags: flags}
 		if !f.Date.IsZero() {
 			m.ReceivedAt = &f.Date
 		}

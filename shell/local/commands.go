@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"mailrow/poller"
 	"mailrow/shell"
@@ -28,7 +27,7 @@ func (s *Session) all() []shell.Command {
 		{Name: "flags", Operands: `UIDS [add \Seen]`, Min: 1, Max: 3, Short: `show flags, or mark mails as \Seen`, Complete: shell.At(2, shell.Flag), Run: s.flags},
 		{Name: "move", Operands: "UIDS FOLDER", Min: 2, Max: 2, Short: "move mails to another folder, which is made where it is missing", Complete: shell.At(1, shell.Folder), Run: s.move},
 		{Name: "dele", Operands: "UIDS", Min: 1, Max: 1, Short: "remove mails for good", Run: s.dele},
-		{Name: "idle", Operands: "[TIME]", Max: 1, Short: "wait until something happens in the folder, TIME (30s, 5m) at most", Run: s.idle},
+		{Name: "idle", Operands: "[TIME]", Max: 1, Short: "wait until mail comes or goes, TIME (30s, 5m) at most", Run: s.idle},
 	}
 }
 
@@ -236,18 +235,46 @@ func (s *Session) idle(ctx context.Context, c *shell.Call) (shell.Result, error)
 		waiting, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
+	before, err := s.list(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if c.Interactive() {
 		c.Tell("waiting; Ctrl-C ends it")
 	}
-	start := time.Now()
-	err := watcher.Wait(waiting)
-	changed := err == nil
+	came, gone := []uint32{}, []uint32{}
+	for len(came)+len(gone) == 0 {
+		if err = watcher.Wait(waiting); err != nil {
+			break
+		}
+		after, err := s.list(ctx) // it may have been woken by anything
+		if err != nil {
+			return nil, err
+		}
+		came, gone = missing(after, before), missing(before, after)
+	}
 	if err != nil && waiting.Err() == nil || ctx.Err() != nil && !c.Interactive() {
 		return nil, err
 	}
-	said := "nothing has changed"
-	if changed {
-		said = "something has changed: fetch lists the mails"
+	fields := shell.Fields{"folder": s.name, "came": came, "gone": gone}
+	if len(came)+len(gone) == 0 {
+		return shell.Say(fields, "nothing has changed"), nil
 	}
-	return shell.Say(shell.Fields{"folder": s.name, "changed": changed, "seconds": int(time.Since(start).Seconds())}, "%s", said), nil
+	s.found = came
+	return shell.Say(fields, "%s came, %d gone", shell.Count(len(came), "mail"), len(gone)), nil
+}
+
+// missing are the numbers of those mails that are not among others.
+func missing(mails, others []mail) []uint32 {
+	there := map[uint32]bool{}
+	for _, m := range others {
+		there[m.number] = true
+	}
+	numbers := []uint32{}
+	for _, m := range mails {
+		if !there[m.number] {
+			numbers = append(numbers, m.number)
+		}
+	}
+	return numbers
 }
