@@ -124,13 +124,16 @@ var forms = []string{"headers", "html", "raw"}
 // FormOperand is what help says of them.
 const FormOperand = "[headers|html|raw]"
 
-// Show makes a mail readable, in one of the forms: "", headers, html, raw.
+// Show makes a mail readable, in one of the forms: "", headers, html, raw. Without a
+// Size that of raw is it.
 func Show(m Mail, raw []byte, form string) (Result, error) {
 	if form = strings.ToLower(form); form != "" && !slices.Contains(forms, form) {
 		return nil, fmt.Errorf("%q is none of %s", form, strings.Join(forms, ", "))
 	}
 	parsed := m.Read(raw)
-	m.Size = int64(len(raw))
+	if m.Size == 0 {
+		m.Size = int64(len(raw))
+	}
 	shown := Shown{Mail: m, Header: []field{}, Files: []file{}, Text: parsed.Text.String(raw), form: form}
 	for _, f := range parsed.Fields {
 		shown.Header = append(shown.Header, field{f.Name, f.Value})

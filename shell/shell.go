@@ -182,6 +182,9 @@ func (s *Shell) Script(ctx context.Context, lines <-chan string) error {
 		if more {
 			var err error
 			if quit, err = s.do(ctx, line, n); err != nil {
+				if !errors.Is(err, ErrFailed) {
+					return errors.Join(err, s.end(context.WithoutCancel(ctx), false))
+				}
 				failed = true
 				quit = quit || !s.KeepGoing || ctx.Err() != nil
 			}

@@ -65,6 +65,7 @@ func TestShell(t *testing.T) {
 	}{
 		"-c":                {"", []string{uri, "--password-file", r.password, "-c", "select INBOX; search SUBJECT 2", "-c", "fetch found"}, 0, "1 mail found: 3\nUID", ""},
 		"standard input":    {"select INBOX\nshow 1\n", []string{uri, "--password-file", r.password}, 0, "Subject: 0", ""},
+		"folder of URI":     {"", []string{uri + "&folder=INBOX", "--password-file", r.password, "-c", "search ALL"}, 0, "3 mails found: 1:3\n", ""},
 		"script of source":  {"", []string{"box", "--script", script}, 0, "folder INBOX has 3 mails\nUID", ""},
 		"stops at failure":  {"select x\ncreate y\n", []string{"box"}, 1, "", `mailrow: line 1: select: there is no folder "x": list shows them, create makes one` + "\n"},
 		"goes on":           {"select x\nselect INBOX\n", []string{"box", "--keep-going"}, 1, "has 3 mails\n", `there is no folder "x"`},
@@ -182,10 +183,10 @@ func TestShellWithoutPassword(t *testing.T) {
 }
 
 func TestShellCompletesSources(t *testing.T) {
-	r := newRemote(t, deliverytest.Database(t))
-	r.add("box", "")
+	p := newPolls(t, deliverytest.Database(t))
+	p.run("source", "add", "mbox:///var/mail/ann", "--name", "box", "--account", "ann")
 	for begun, want := range map[string]string{"": "box\n", "b": "box\n", "maild": "maildir:///\n"} {
-		if out := r.run("__complete", "shell", begun); !strings.Contains(out, want) {
+		if out := p.run("__complete", "shell", begun); !strings.Contains(out, want) {
 			t.Errorf("%q: %s", begun, out)
 		}
 	}

@@ -48,7 +48,7 @@ func (p *program) openMailbox(c *cobra.Command, s *session, arg string) (shell.M
 		return nil, err
 	}
 	box := imap.New(conf)
-	return box, box.Login(ctx)
+	return box, box.Start(ctx, u.Folders)
 }
 
 // toLookInto finds a mailbox, and what it is opened with. Who gives no place for the

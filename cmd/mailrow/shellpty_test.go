@@ -161,7 +161,7 @@ func TestShellAtATerminal(t *testing.T) {
 	p.sees("UID")
 	p.sees(inbox)
 	// A dead connection is made anew.
-	r.server.Kick(t, dovecottest.User)
+	r.server.KickOut(t, dovecottest.User)
 	p.types("noop" + enterLine)
 	p.sees("noop: connection to ")
 	p.sees(inbox)

@@ -5,10 +5,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"mailrow/internal/dovecottest"
+	"mailrow/poller/dial"
+	"mailrow/poller/sasl"
 	"mailrow/shell"
 )
 
@@ -27,6 +32,21 @@ func New(t testing.TB, box shell.Mailbox) *Session {
 }
 
 func (s *Session) close() { _, _ = s.box.Close(context.Background(), false) } // the test may have lost it
+
+// At is a server at an address, in clear, and its user of dovecottest.
+func At(t testing.TB, addr string) (dial.Server, sasl.Credentials) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password := func(context.Context) (sasl.Secret, error) { return sasl.NewSecret(dovecottest.Password), nil }
+	return dial.Server{Host: host, Port: n, Security: dial.Clear}, sasl.Credentials{User: dovecottest.User, Password: password}
+}
 
 // staying does not close a mailbox at the end of a script.
 type staying struct{ shell.Mailbox }

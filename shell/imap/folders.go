@@ -24,12 +24,7 @@ func (s *Session) opened(ctx context.Context, c *shell.Call, readOnly bool) (she
 	if _, err := s.use(ctx, c); err != nil {
 		return nil, err
 	}
-	name := c.Operands[0]
-	wire, err := s.existing(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.open(ctx, s.ns.Display(s.conn, client.Listed{Name: wire, Delimiter: s.ns.Delimiter}), wire, readOnly); err != nil {
+	if err := s.enter(ctx, c.Operands[0], readOnly); err != nil {
 		return nil, err
 	}
 	f := s.folder
@@ -41,6 +36,15 @@ func (s *Session) opened(ctx context.Context, c *shell.Call, readOnly bool) (she
 		"folder": f.name, "mails": f.exists, "uidvalidity": f.box.UIDValidity, "uidnext": f.box.UIDNext,
 		"read_only": f.box.ReadOnly, "permanent_flags": append([]string{}, f.box.Permanent...),
 	}, "folder %s has %s%s", f.name, shell.Count(int(f.exists), "mail"), how), nil
+}
+
+// enter opens a folder that somebody has named.
+func (s *Session) enter(ctx context.Context, name string, readOnly bool) error {
+	wire, err := s.existing(ctx, name)
+	if err != nil {
+		return err
+	}
+	return s.open(ctx, s.ns.Display(s.conn, client.Listed{Name: wire, Delimiter: s.ns.Delimiter}), wire, readOnly)
 }
 
 type listing struct {

@@ -2,12 +2,9 @@ package imap_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,34 +12,16 @@ import (
 	"mailrow/internal/dovecottest"
 	"mailrow/internal/scripttest"
 	"mailrow/internal/shelltest"
-	"mailrow/poller/dial"
 	poll "mailrow/poller/imap"
-	"mailrow/poller/sasl"
 	"mailrow/shell/imap"
 )
 
-// at is the server at an address, in clear.
-func at(t testing.TB, addr string) poll.Config {
+func open(t testing.TB, addr string) *shelltest.Session {
 	t.Helper()
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	password := func(context.Context) (sasl.Secret, error) { return sasl.NewSecret(dovecottest.Password), nil }
-	return poll.Config{
-		Server:      dial.Server{Host: host, Port: n, Security: dial.Clear},
-		Credentials: sasl.Credentials{User: dovecottest.User, Password: password},
-	}
-}
-
-func open(t testing.TB, conf poll.Config) *shelltest.Session {
-	t.Helper()
+	var conf poll.Config
+	conf.Server, conf.Credentials = shelltest.At(t, addr)
 	box := imap.New(conf)
-	if err := box.Login(t.Context()); err != nil {
+	if err := box.Start(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	return shelltest.New(t, box)
@@ -59,7 +38,7 @@ func mails(n int) (all [][]byte) {
 func TestFolders(t *testing.T) {
 	server := dovecottest.Start(t, dovecottest.Config{Extra: dovecottest.Extensions})
 	server.Append(t, dovecottest.User, "INBOX", mails(2)...)
-	s := open(t, at(t, server.IMAP))
+	s := open(t, server.IMAP)
 	s.Do("capability", "IMAP4REV1\n", "UIDPLUS\n")
 	s.Do("list", "INBOX")
 	s.Do(`create "Größe & mehr/a b"`, "made folder Größe & mehr/a b")
@@ -115,7 +94,7 @@ func TestFolders(t *testing.T) {
 func TestMails(t *testing.T) {
 	server := dovecottest.Start(t, dovecottest.Config{})
 	server.Append(t, dovecottest.User, "INBOX", mails(5)...)
-	s := open(t, at(t, server.IMAP))
+	s := open(t, server.IMAP)
 	s.Do("select inbox", "folder INBOX has 5 mails")
 	s.Do("fetch", "UID  DATE", "Person 1", "Größe 5")
 	s.Do("search FROM p3", "1 mail found: 3")
@@ -186,7 +165,7 @@ func TestMails(t *testing.T) {
 
 func TestAppend(t *testing.T) {
 	server := dovecottest.Start(t, dovecottest.Config{})
-	s := open(t, at(t, server.IMAP))
+	s := open(t, server.IMAP)
 	file := filepath.Join(t.TempDir(), "a mail")
 	for text, want := range map[string]string{
 		"From x@x.test Tue Mar  3 10:00:00 2026\nSubject: lf\n\n\x80.\nend": "Subject: lf\r\n\r\n\x80.\r\nend",
@@ -219,7 +198,7 @@ func TestAppend(t *testing.T) {
 
 func TestIdleAndNews(t *testing.T) {
 	server := dovecottest.Start(t, dovecottest.Config{})
-	s := open(t, at(t, server.IMAP))
+	s := open(t, server.IMAP)
 	s.Do("select INBOX")
 	s.JSON = true
 	go func() {
@@ -239,7 +218,7 @@ func TestIdleAndNews(t *testing.T) {
 func TestRaw(t *testing.T) {
 	server := dovecottest.Start(t, dovecottest.Config{})
 	server.Append(t, dovecottest.User, "INBOX", mails(1)...)
-	s := open(t, at(t, server.IMAP))
+	s := open(t, server.IMAP)
 	s.Do(`raw STATUS "INBOX" (MESSAGES)`, "* STATUS INBOX (MESSAGES 1)", " OK ")
 	s.Do("raw A1 NOOP", " OK ")
 	s.Do("select INBOX")
@@ -260,7 +239,7 @@ func TestRaw(t *testing.T) {
 func TestJSON(t *testing.T) {
 	server := dovecottest.Start(t, dovecottest.Config{})
 	server.Append(t, dovecottest.User, "INBOX", mails(1)...)
-	s := open(t, at(t, server.IMAP))
+	s := open(t, server.IMAP)
 	s.JSON, s.Yes, s.KeepGoing = true, true, true
 	out, failed := s.Try("select Nowhere", "select INBOX; search ALL", "flags 1 add $x; show 1", "", `raw STATUS INBOX (MESSAGES)`, "create x", "delete x")
 	validity := server.Session(t, dovecottest.User).Do("STATUS INBOX (UIDVALIDITY)")[0]
@@ -293,7 +272,7 @@ func TestJSON(t *testing.T) {
 // A script stops at the first failure.
 func TestScriptStops(t *testing.T) {
 	server := dovecottest.Start(t, dovecottest.Config{})
-	s := open(t, at(t, server.IMAP))
+	s := open(t, server.IMAP)
 	out, failed := s.Try("# one", "select INBOX", "select Nowhere; create a", "create b")
 	if !failed || !strings.Contains(out, "mailrow: line 3: select: there is no folder") || strings.Contains(out, "made") {
 		t.Error(out)
@@ -309,9 +288,9 @@ func TestScriptStops(t *testing.T) {
 func TestConnectsAgain(t *testing.T) {
 	server := dovecottest.Start(t, dovecottest.Config{})
 	server.Append(t, dovecottest.User, "INBOX", mails(2)...)
-	s := open(t, at(t, server.IMAP))
+	s := open(t, server.IMAP)
 	s.Do("select INBOX")
-	server.Kick(t, dovecottest.User)
+	server.KickOut(t, dovecottest.User)
 	s.Fail("fetch 2", "connection")
 	s.Do("fetch 2", "(connecting again to 127.0.0.1:", "Größe 2")
 }
@@ -336,7 +315,7 @@ S: * LIST () "." "INBOX"
 S: a OK
 `, "", 1)
 	server := scripttest.Start(t, nil, begin+"C: a NOOP\nclose\n", strings.Replace(again, "VALIDITY 7", "VALIDITY 8", 1)+"C: a UID SEARCH UID 1\nS: * SEARCH 1\nS: a OK\nC: a UID FETCH 1\nS: * 1 FETCH (UID 1 FLAGS () RFC822.SIZE 5)\nS: a OK\nsilence\n")
-	s := open(t, at(t, server.Addr()))
+	s := open(t, server.Addr())
 	s.Do("select INBOX")
 	s.Fail("noop", "the connection is lost")
 	s.Fail("flags 1", "its mails have other UIDs (UIDVALIDITY 8, and 7 before): search again")
@@ -347,7 +326,7 @@ S: a OK
 func TestServersThatHaveLess(t *testing.T) {
 	server := dovecottest.Start(t, dovecottest.Config{Capability: "IMAP4rev1"})
 	server.Append(t, dovecottest.User, "INBOX", mails(3)...)
-	s := open(t, at(t, server.IMAP))
+	s := open(t, server.IMAP)
 	s.Yes = true
 	s.Do("select INBOX")
 	s.Do("create Done")
@@ -371,7 +350,7 @@ func TestServersThatHaveLess(t *testing.T) {
 func TestMoveByCopy(t *testing.T) {
 	server := dovecottest.Start(t, dovecottest.Config{Capability: "IMAP4rev1 UIDPLUS"})
 	server.Append(t, dovecottest.User, "INBOX", mails(3)...)
-	s := open(t, at(t, server.IMAP))
+	s := open(t, server.IMAP)
 	s.Do("create Done; select INBOX")
 	s.Do(`flags 1 add \Deleted`)
 	s.Do("move 2:3 Done", "moved 2 mails to Done, where the UIDs are 1:2")
@@ -384,7 +363,7 @@ func TestMoveByCopy(t *testing.T) {
 func TestTerminalObeysNothing(t *testing.T) {
 	server := dovecottest.Start(t, dovecottest.Config{})
 	server.Append(t, dovecottest.User, "INBOX", []byte("From: \x1b[2J\r\nSubject: a\tb\x07\r\n\r\n\x1b]0;x\x07 text\r\n"))
-	s := open(t, at(t, server.IMAP))
+	s := open(t, server.IMAP)
 	s.Do("select INBOX")
 	for _, command := range []string{"fetch", "show 1", "show 1 raw", "show 1 headers", "raw FETCH 1 (BODY.PEEK[])"} {
 		if out := s.Do(command); strings.ContainsAny(out, "\x1b\x07") {

@@ -170,6 +170,7 @@ func (s *Session) show(ctx context.Context, c *shell.Call) (shell.Result, error)
 	m := shell.Mail{UID: uid}
 	if len(mails) > 0 {
 		m = mails[0]
+		m.Size = 0 // what the server says may be wrong
 	}
 	var raw []byte
 	err = bodies(ctx, conn, set, func(_ uint32, body io.Reader) (err error) {

@@ -70,12 +70,26 @@ func (s *Session) Login(ctx context.Context) error {
 	}
 	before := f.box.UIDValidity
 	if err := s.open(ctx, f.name, f.wire, f.readOnly); err != nil {
+		if !s.live() {
+			s.folder = f // until the next try
+		}
 		return err
 	}
 	if now := s.folder.box.UIDValidity; now != before {
 		return fmt.Errorf("folder %q has been made anew: its mails have other UIDs (UIDVALIDITY %d, and %d before): search again", f.name, now, before)
 	}
 	return nil
+}
+
+// Start logs in, and selects the folder that patterns of a URI name, if they name one.
+func (s *Session) Start(ctx context.Context, patterns []string) error {
+	if err := s.Login(ctx); err != nil {
+		return err
+	}
+	if len(patterns) != 1 || strings.ContainsAny(patterns[0], "*%") {
+		return nil
+	}
+	return s.enter(ctx, patterns[0], false)
 }
 
 func (s *Session) live() bool { return s.conn != nil && s.conn.Err() == nil }
@@ -201,13 +215,15 @@ func (s *Session) Close(context.Context, bool) (string, error) {
 // Instead names what other mailboxes have.
 func (s *Session) Instead() map[string]string {
 	return map[string]string{
-		"stat": "IMAP has no stat: status counts the mails of a folder",
-		"uidl": "IMAP has no uidl: its mails have UIDs, and fetch lists them",
-		"top":  "IMAP has no top: show UID headers shows the header",
-		"retr": "IMAP has no retr: show reads a mail, save writes it to a file",
-		"dele": `IMAP has no dele: flags UIDS add \Deleted marks mails, expunge removes those that are marked`,
-		"rset": `IMAP has no rset: flags UIDS remove \Deleted`,
-		"capa": "IMAP has no capa: capability",
+		"store": "flags does that",
+		"uid":   "all commands take UIDs here",
+		"stat":  "IMAP has no stat: status counts the mails of a folder",
+		"uidl":  "IMAP has no uidl: its mails have UIDs, and fetch lists them",
+		"top":   "IMAP has no top: show UID headers shows the header",
+		"retr":  "IMAP has no retr: show reads a mail, save writes it to a file",
+		"dele":  `IMAP has no dele: flags UIDS add \Deleted marks mails, expunge removes those that are marked`,
+		"rset":  `IMAP has no rset: flags UIDS remove \Deleted`,
+		"capa":  "IMAP has no capa: capability",
 	}
 }
 

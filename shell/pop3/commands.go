@@ -207,7 +207,7 @@ func (s *Session) top(ctx context.Context, c *shell.Call) (shell.Result, error) 
 	if err != nil {
 		return nil, err
 	}
-	return shell.Show(shell.Mail{UID: m.number, ID: m.id}, text, "raw")
+	return shell.Show(shell.Mail{UID: m.number, ID: m.id, Size: m.size}, text, "raw")
 }
 
 func (s *Session) show(ctx context.Context, c *shell.Call) (shell.Result, error) {

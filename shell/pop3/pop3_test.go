@@ -2,40 +2,24 @@ package pop3_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
 	"mailrow/internal/dovecottest"
 	"mailrow/internal/scripttest"
 	"mailrow/internal/shelltest"
-	"mailrow/poller/dial"
 	poll "mailrow/poller/pop3"
-	"mailrow/poller/sasl"
 	"mailrow/shell/pop3"
 )
 
-// session is one with the server at an address, in clear.
 func session(t testing.TB, addr string) *shelltest.Session {
 	t.Helper()
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	password := func(context.Context) (sasl.Secret, error) { return sasl.NewSecret(dovecottest.Password), nil }
-	box := pop3.New(poll.Config{
-		Server:      dial.Server{Host: host, Port: n, Security: dial.Clear},
-		Credentials: sasl.Credentials{User: dovecottest.User, Password: password},
-	})
+	var conf poll.Config
+	conf.Server, conf.Credentials = shelltest.At(t, addr)
+	box := pop3.New(conf)
 	if err := box.Login(t.Context()); err != nil {
 		t.Fatal(err)
 	}

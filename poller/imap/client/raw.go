@@ -14,22 +14,14 @@ func (c *Conn) Raw(ctx context.Context, line string, hear func([]byte)) error {
 	if _, has := literalLength([]byte(line)); has {
 		return errors.New("a line that ends with the length of a literal: write a quoted string")
 	}
-	defer c.guard(ctx)()
 	cmd := NewCommand(strings.TrimSpace(line))
-	cmd.Take = func(*Response) bool { return false }
 	c.hear = hear
 	defer func() { c.hear = nil }()
-	if err := c.send(cmd); err != nil {
-		return c.told(ctx, err)
+	if err := c.agree(ctx, cmd); err != nil {
+		return err
 	}
-	for cmd.Result == nil {
-		r, err := c.next()
-		if err != nil {
-			return c.told(ctx, err)
-		}
-		if r.Name == "+" {
-			return c.fail(fmt.Errorf("%s: the server at %s waits for more than a line", cmd.Name(), c.server))
-		}
+	if cmd.Result == nil {
+		return c.fail(fmt.Errorf("%s: the server at %s waits for more than a line", cmd.Name(), c.server))
 	}
 	return cmd.err()
 }
