@@ -291,6 +291,17 @@ func (s *Server) Kick(t testing.TB, user string) {
 	s.Doveadm(t, nil, "kick", user)
 }
 
+// KickOut is Kick, and waits until the sessions have ended. Nobody logs in meanwhile.
+func (s *Server) KickOut(t testing.TB, user string) {
+	t.Helper()
+	s.Kick(t, user)
+	for deadline := time.Now().Add(startTimeout); strings.Contains(s.Doveadm(t, nil, "who"), user); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the sessions of %s go on", user)
+		}
+	}
+}
+
 // Doveadm runs doveadm(1) to its end and gives its output.
 func (s *Server) Doveadm(t testing.TB, stdin []byte, args ...string) string {
 	t.Helper()
@@ -359,3 +370,17 @@ func write(t testing.TB, name, text string) {
 		t.Fatal(err)
 	}
 }
+
+// Extensions are for Config.Extra: quotas of 10 MB and 100 mails, and rights of
+// folders.
+const Extensions = `
+mail_plugins = acl quota
+protocol imap {
+  mail_plugins = acl quota imap_acl imap_quota
+}
+plugin {
+  acl = vfile
+  quota = maildir:User quota
+  quota_rule = *:storage=10M:messages=100
+}
+`

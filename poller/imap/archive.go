@@ -43,14 +43,11 @@ func (s *Source) archive(ctx context.Context, folder string) (string, error) {
 	if err := s.alive(ctx); err != nil {
 		return "", err
 	}
-	wire := s.spell(unquote(folder))
+	wire := s.ns.Spell(s.conn, unquote(folder))
 	if strings.ContainsAny(wire, "*%") {
 		return "", fmt.Errorf("%q has a wildcard in it", folder)
 	}
-	own := wire
-	if !strings.HasPrefix(wire, s.ns.Prefix) && !strings.EqualFold(wire, inbox) {
-		own = s.ns.Prefix + wire
-	}
+	own := s.ns.Own(wire)
 	for _, name := range []string{wire, own} {
 		found, err := s.list(ctx, name)
 		if err != nil {

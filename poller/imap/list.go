@@ -108,7 +108,7 @@ func (l *listing) begin(result *poller.Listing, then, now revision) (unchanged b
 	}
 	if filtered {
 		l.next = 0
-		words, err := criteria(conf.Search)
+		words, err := Criteria(conf.Search)
 		if err != nil {
 			return false, err
 		}

@@ -111,10 +111,19 @@ func readListed(r *Response) (Listed, bool) {
 
 // List gives the mailboxes that match a pattern, both as the server spells them.
 func (c *Conn) List(ctx context.Context, pattern string) ([]Listed, error) {
+	return c.list(ctx, "LIST", pattern)
+}
+
+// Subscribed is List of those that are subscribed to.
+func (c *Conn) Subscribed(ctx context.Context, pattern string) ([]Listed, error) {
+	return c.list(ctx, "LSUB", pattern)
+}
+
+func (c *Conn) list(ctx context.Context, name, pattern string) ([]Listed, error) {
 	var found []Listed
-	cmd := NewCommand(`LIST "" `).AddString(pattern)
+	cmd := NewCommand(name + ` "" `).AddString(pattern)
 	cmd.Take = func(r *Response) bool {
-		if r.Name != "LIST" {
+		if r.Name != name {
 			return false
 		}
 		if l, ok := readListed(r); ok {
