@@ -15,6 +15,7 @@ import (
 	"mailrow/internal/dovecottest"
 	"mailrow/internal/needs"
 	"mailrow/poller"
+	"mailrow/poller/identity"
 	"mailrow/poller/pop3"
 )
 
@@ -55,6 +56,10 @@ func (c *chaos) session() error {
 			c.Errorf("mail %s is %q, and was %q", e.ID, raw, before)
 		}
 		c.got[e.ID] = raw
+	}
+	for i, e := range entries {
+		content := identity.Of([]byte(c.got[e.ID]))
+		entries[i].Content = content[:16]
 	}
 	for some := range slices.Chunk(entries, 20) {
 		if !c.remove {
