@@ -161,7 +161,7 @@ func (l *listing) entries(yield func(poller.Entry, error) bool) bool {
 		if rows == nil {
 			f.listing = nil
 			if l.left > 0 {
-				f.s.warn("folder %q: the server has left out %d mails, which somebody may just have removed: all will be listed again", f.name, l.left)
+				f.s.conf.Server.Warnf("folder %q: the server has left out %d mails, which somebody may just have removed: all will be listed again", f.name, l.left)
 			}
 			return true
 		}
@@ -294,7 +294,7 @@ func (l *listing) distinct(rows []client.Fetch) []client.Fetch {
 		if uid != rows[i-1].UID {
 			continue
 		}
-		l.f.s.warn("folder %q: several mails have UID %d, and none of them can be told from the others: they are left out until the server's administrator has the index of the folder rebuilt", l.f.name, uid)
+		l.f.s.conf.Server.Warnf("folder %q: several mails have UID %d, and none of them can be told from the others: they are left out until the server's administrator has the index of the folder rebuilt", l.f.name, uid)
 		rows = slices.DeleteFunc(rows, func(row client.Fetch) bool { return row.UID == uid })
 		i = 0
 	}

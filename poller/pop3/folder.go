@@ -59,7 +59,7 @@ func (f *Folder) List(ctx context.Context, _ string) (*poller.Listing, error) {
 						yield(poller.Entry{}, err)
 						return
 					}
-					s.warn("mail %d has no unique-id and cannot be read to make one, so it is left out: %v", r.number, err)
+					s.conf.Server.Warnf("mail %d has no unique-id and cannot be read to make one, so it is left out: %v", r.number, err)
 					l.Partial = true
 					continue
 				}
