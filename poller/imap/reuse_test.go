@@ -11,6 +11,7 @@ import (
 
 	"mailrow/deliver"
 	"mailrow/internal/deliverytest"
+	"mailrow/internal/dovecottest"
 	"mailrow/internal/scripttest"
 	"mailrow/poller"
 	"mailrow/poller/imap"
@@ -39,35 +40,85 @@ S: a OK
 		session(4, "02", ""),
 		session(4, "03", body("c")+removed),
 	)
-	dsn := deliverytest.Database(t)
-	conn := archivetest.Connect(t, dsn)
-	p := &poller.Poller{
-		Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, dsn) },
+	p := newPolled(t, s.Addr())
+	for i, want := range [][]string{{"a"}, {"a", "b"}, {"a", "b"}, {"a", "b", "c"}} {
+		// What is listed in part is not at stake here.
+		deliverytest.Rows(t, p.dsn, `update mailrow.source_folders set revision = null returning 1`)
+		after := "keep"
+		if i == 3 {
+			after = "delete"
+		}
+		p.poll(t, "?after="+after)
+		if diff := cmp.Diff(want, deliverytest.Rows(t, p.dsn, `select subject from mailrow.mail order by id`)); diff != "" {
+			t.Errorf("run %d: %s", i+1, diff)
+		}
+	}
+}
+
+// When a server gives its mails other UIDs, they are read once more and stored once,
+// and what is to become of them does.
+func TestOtherUIDVALIDITY(t *testing.T) {
+	for _, after := range []string{"after=delete", "archive=Done"} {
+		t.Run(after, func(t *testing.T) {
+			s := dovecottest.Start(t, dovecottest.Config{})
+			p := newPolled(t, s.IMAP)
+			s.Append(t, dovecottest.User, "INBOX", mails(3)...)
+			p.poll(t, "?after=keep")
+			s.Doveadm(t, nil, "mailbox", "update", "-u", dovecottest.User, "--uid-validity", "77", "INBOX")
+			s.Append(t, dovecottest.User, "INBOX", mails(4)[3:]...)
+			if count := p.poll(t, "?"+after); count.Stored != 1 || count.Duplicate != 3 || count.Done != 4 {
+				t.Errorf("%+v", count)
+			}
+			want := []string{"mail 0", "mail 1", "mail 2", "mail 3"}
+			if diff := cmp.Diff(want, deliverytest.Rows(t, p.dsn, `select subject from mailrow.mail order by id`)); diff != "" {
+				t.Errorf("stored: %s", diff)
+			}
+			if got := left(t, s, "INBOX"); got != nil {
+				t.Errorf("left: %v", got)
+			}
+			if after == "archive=Done" {
+				if diff := cmp.Diff([]string{"0", "1", "2", "3"}, left(t, s, "Done")); diff != "" {
+					t.Errorf("archived: %s", diff)
+				}
+			}
+		})
+	}
+}
+
+// polled is a source that is polled into a database of its own.
+type polled struct {
+	poller poller.Poller
+	source source.Source
+	dsn    string
+}
+
+func newPolled(t *testing.T, addr string) *polled {
+	t.Helper()
+	p := &polled{dsn: deliverytest.Database(t)}
+	p.poller = poller.Poller{
+		Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, p.dsn) },
 		Open: func(ctx context.Context, _ source.Source, _ poller.URI) (poller.Source, error) {
-			return imap.Open(ctx, at(t, s.Addr()))
+			return imap.Open(ctx, at(t, addr))
 		},
 		Config: deliver.DefaultConfig(),
 		Warn:   func(_ source.Source, err error) { t.Error(err) },
 	}
 	account := "ann"
-	of := source.Source{URI: "imap://u1@127.0.0.1", Account: &account}
+	p.source = source.Source{URI: "imap://u1@127.0.0.1", Account: &account}
 	var err error
-	if of.ID, err = source.Add(t.Context(), conn, of); err != nil {
+	if p.source.ID, err = source.Add(t.Context(), archivetest.Connect(t, p.dsn), p.source); err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range [][]string{{"a"}, {"a", "b"}, {"a", "b"}, {"a", "b", "c"}} {
-		// What is listed in part is not at stake here.
-		if _, err := conn.Exec(t.Context(), `update mailrow.source_folders set revision = null`); err != nil {
-			t.Fatal(err)
-		}
-		if i == 3 {
-			of.URI += "?after=delete"
-		}
-		if _, err := p.Run(t.Context(), of); err != nil {
-			t.Error(err)
-		}
-		if diff := cmp.Diff(want, deliverytest.Rows(t, dsn, `select subject from mailrow.mail order by id`)); diff != "" {
-			t.Errorf("run %d: %s", i+1, diff)
-		}
+	return p
+}
+
+func (p *polled) poll(t *testing.T, parameters string) source.Count {
+	t.Helper()
+	of := p.source
+	of.URI += parameters
+	count, err := p.poller.Run(t.Context(), of)
+	if err != nil {
+		t.Error(err)
 	}
+	return count
 }
