@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +17,8 @@ import (
 	"mailrow/internal/dovecottest"
 	"mailrow/internal/pgtest"
 	"mailrow/poller"
-	"mailrow/poller/dial"
 	"mailrow/poller/imap"
+	"mailrow/poller/pollertest"
 	"mailrow/poller/sasl"
 )
 
@@ -33,16 +31,8 @@ func secret(text string) func(context.Context) (sasl.Secret, error) {
 // at is the source at an address, in clear.
 func at(t testing.TB, addr string) imap.Config {
 	t.Helper()
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return imap.Config{
-		Server:      dial.Server{Host: host, Port: n, Security: dial.Clear},
+		Server:      pollertest.Server(t, addr),
 		Credentials: sasl.Credentials{User: dovecottest.User, Password: secret(dovecottest.Password)},
 	}
 }
