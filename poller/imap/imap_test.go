@@ -19,21 +19,16 @@ import (
 	"mailrow/poller"
 	"mailrow/poller/imap"
 	"mailrow/poller/pollertest"
-	"mailrow/poller/sasl"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
-
-func secret(text string) func(context.Context) (sasl.Secret, error) {
-	return func(context.Context) (sasl.Secret, error) { return sasl.NewSecret(text), nil }
-}
 
 // at is the source at an address, in clear.
 func at(t testing.TB, addr string) imap.Config {
 	t.Helper()
 	return imap.Config{
 		Server:      pollertest.Server(t, addr),
-		Credentials: sasl.Credentials{User: dovecottest.User, Password: secret(dovecottest.Password)},
+		Credentials: pollertest.Credentials(),
 	}
 }
 

@@ -21,21 +21,16 @@ import (
 	"mailrow/poller/pollertest"
 	"mailrow/poller/pop3"
 	"mailrow/poller/pop3/client"
-	"mailrow/poller/sasl"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
-
-func secret(text string) func(context.Context) (sasl.Secret, error) {
-	return func(context.Context) (sasl.Secret, error) { return sasl.NewSecret(text), nil }
-}
 
 // at is the source at an address, in clear.
 func at(t testing.TB, addr string) pop3.Config {
 	t.Helper()
 	return pop3.Config{
 		Server:      pollertest.Server(t, addr),
-		Credentials: sasl.Credentials{User: dovecottest.User, Password: secret(dovecottest.Password)},
+		Credentials: pollertest.Credentials(),
 	}
 }
 
