@@ -1,14 +1,16 @@
 package kinds_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"mailrow/deliver"
@@ -28,16 +30,22 @@ import (
 // byte, and the server has no mail but what was to stay.
 func TestChaos(t *testing.T) {
 	cluster := pgtest.New(t, nil)
-	for _, test := range []struct{ name, kind, after string }{
-		{"imap", "imap", "?after=delete"},
-		{"imap archive", "imap", "?archive=Done"},
-		{"pop3", "pop3", "?after=delete"},
+	for _, test := range []struct{ name, kind, after, capability string }{
+		{"imap", "imap", "delete", ""},
+		{"imap without UIDPLUS", "imap", "delete", "IMAP4rev1"},
+		{"imap archive", "imap", "archive", ""},
+		{"imap keep", "imap", "keep", ""},
+		{"pop3", "pop3", "delete", ""},
+		{"pop3 keep", "pop3", "keep", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := newChaos(t, cluster, test.kind, test.after)
-			c.until(needs.Times(12, 500))
+			server := dovecottest.Start(t, dovecottest.Config{Capability: test.capability})
+			c := newChaos(t, cluster, server, test.kind, test.after)
+			before := runtime.NumGoroutine()
+			c.until(needs.Times(8, 500))
 			c.calm()
-			c.check(test.after == "?archive=Done")
+			c.check()
+			c.noneLeft(before)
 		})
 	}
 }
@@ -51,14 +59,15 @@ type chaos struct {
 	dsn     string
 	poller  poller.Poller
 	source  source.Source
+	after   string
 
 	mails, runs, restarts int
 	count                 source.Count
 }
 
-func newChaos(t *testing.T, cluster *pgtest.Cluster, kind, parameters string) *chaos {
+func newChaos(t *testing.T, cluster *pgtest.Cluster, server *dovecottest.Server, kind, after string) *chaos {
 	t.Helper()
-	c := &chaos{T: t, server: dovecottest.Start(t, dovecottest.Config{}), cluster: cluster}
+	c := &chaos{T: t, server: server, cluster: cluster, after: after}
 	c.dsn = deliverytest.DatabaseOn(t, c.cluster)
 	c.proxy = chaostest.Start(t, map[string]string{"imap": c.server.IMAP, "pop3": c.server.POP3}[kind], 30_000)
 	c.poller = poller.Poller{
@@ -72,8 +81,8 @@ func newChaos(t *testing.T, cluster *pgtest.Cluster, kind, parameters string) *c
 			}
 		},
 	}
-	account := "ann"
-	c.source = source.Source{URI: kind + "://" + user + "@" + c.proxy.Addr() + parameters, Account: &account}
+	account, parameters := "ann", map[string]string{"archive": "?archive=Done"}
+	c.source = source.Source{URI: kind + "://" + user + "@" + c.proxy.Addr() + cmp.Or(parameters[after], "?after="+after), Account: &account}
 	var err error
 	if c.source.ID, err = source.Add(t.Context(), archivetest.Connect(t, c.dsn), c.source); err != nil {
 		t.Fatal(err)
@@ -137,7 +146,19 @@ func (c *chaos) calm() {
 	}
 }
 
-func (c *chaos) check(archived bool) {
+// noneLeft wants no goroutine of those that ran meanwhile, but two of the proxy's.
+func (c *chaos) noneLeft(before int) {
+	c.Helper()
+	for range 200 {
+		if runtime.NumGoroutine() <= before+2 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	c.Errorf("%d goroutines, and %d before", runtime.NumGoroutine(), before)
+}
+
+func (c *chaos) check() {
 	c.Helper()
 	want := map[string]int{}
 	for _, m := range chaosMails(0, c.mails) {
@@ -155,20 +176,23 @@ func (c *chaos) check(archived bool) {
 	for _, m := range raw {
 		stored[string(m)]++
 	}
-	if diff := cmp.Diff(want, stored); diff != "" {
+	if diff := gocmp.Diff(want, stored); diff != "" {
 		c.Errorf("stored: %.2000s", diff)
 	}
-	if left := c.server.Mails(c, dovecottest.User, "INBOX"); len(left) > 0 {
-		c.Errorf("%d mails are left", len(left))
+	rest := map[string]map[string]int{"INBOX": {}}
+	switch c.after {
+	case "keep":
+		rest["INBOX"] = want
+	case "archive":
+		rest["Done"] = want
 	}
-	if !archived {
-		return
-	}
-	done := map[string]int{}
-	for _, m := range c.server.Mails(c, dovecottest.User, "Done") {
-		done[string(m.Raw)]++
-	}
-	if diff := cmp.Diff(want, done); diff != "" {
-		c.Errorf("archived: %.2000s", diff)
+	for folder, want := range rest {
+		there := map[string]int{}
+		for _, m := range c.server.Mails(c, dovecottest.User, folder) {
+			there[string(m.Raw)]++
+		}
+		if diff := gocmp.Diff(want, there); diff != "" {
+			c.Errorf("in %s: %.2000s", folder, diff)
+		}
 	}
 }
