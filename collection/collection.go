@@ -30,7 +30,7 @@ type Mail struct {
 	Sender     *string   // reverse-path, "" for the null one; nil where nobody knows
 
 	// Identity is what stays the same when a mail program writes status fields into
-	// the mail (mailfile.Identity); "" where the form knows none.
+	// the mail (package identity); "" where the form knows none.
 	Identity string
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"mailrow/poller"
 	"mailrow/poller/babyl"
+	"mailrow/poller/identity"
 	"mailrow/poller/maildir"
 	"mailrow/poller/mailfile"
 	"mailrow/poller/mbox"
@@ -47,7 +48,7 @@ func (s *stream) readMailbox(m member, kind Kind, body io.Reader) error {
 					first.Raw = append(first.Raw, file.Blank()...)
 				}
 			}
-			first.Identity = mailfile.Identity(first.Raw)
+			first.Identity = identity.TextOf(first.Raw)
 			if err := s.give(first); err != nil {
 				return err
 			}
@@ -80,7 +81,7 @@ func (s *stream) readMailbox(m member, kind Kind, body io.Reader) error {
 			first = mail
 			continue
 		}
-		mail.Identity = mailfile.Identity(mail.Raw)
+		mail.Identity = identity.TextOf(mail.Raw)
 		if err := s.give(mail); err != nil {
 			return err
 		}

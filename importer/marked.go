@@ -10,7 +10,7 @@ import (
 
 	"mailrow/collection"
 	"mailrow/message"
-	"mailrow/poller/mailfile"
+	"mailrow/poller/identity"
 	"mailrow/store"
 	"mailrow/store/imports"
 )
@@ -38,7 +38,7 @@ func (i *Import) isMarked(ctx context.Context, m *collection.Mail, d *store.Deli
 		others, err := imports.Others(ctx, conn, imports.Place{
 			Account: i.Account, Mailbox: d.Mailbox, Recipient: i.Recipient,
 		}, id, sha256.Sum256(m.Raw))
-		there = slices.ContainsFunc(others, func(raw []byte) bool { return mailfile.Identity(raw) == m.Identity })
+		there = slices.ContainsFunc(others, func(raw []byte) bool { return identity.TextOf(raw) == m.Identity })
 		return err
 	})
 	return there, err

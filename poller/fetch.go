@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,9 @@ import (
 
 	"mailrow/deliver"
 	"mailrow/message"
+	"mailrow/poller/identity"
 	"mailrow/store"
+	"mailrow/store/source"
 )
 
 const (
@@ -21,6 +24,8 @@ const (
 	keptBuffer = 4 << 20
 	// fetching is how long it may take to read a mail.
 	fetching = 10 * time.Minute
+	// contentSize is that of Entry.Content.
+	contentSize = 16
 )
 
 // tooLargeError is a mail that is larger than it may be: it is never cut off.
@@ -30,20 +35,27 @@ func (e *tooLargeError) Error() string {
 	return fmt.Sprintf("larger than max_size, which is %d bytes", e.limit)
 }
 
-// fetch reads a mail and stores it. An error is one that concerns more than this
-// mail. Otherwise, what is not stored is counted and recorded.
-func (p *pass) fetch(ctx context.Context, e Entry) (stored bool, err error) {
-	mail, err := p.read(ctx, e)
+// fetch reads a mail and stores it, unless it turns out to be the one that is known to
+// be stored under its id. An error is one that concerns more than this mail. Otherwise,
+// what is not stored is counted and recorded.
+func (p *pass) fetch(ctx context.Context, e *Entry, k source.Known) (stored bool, err error) {
+	mail, err := p.read(ctx, *e)
 	var broken *BrokenError
 	switch {
 	case errors.Is(err, ErrGone):
 		return false, nil
 	case errors.As(err, &broken):
-		return false, p.broke(ctx, e, err)
+		return false, p.broke(ctx, *e, err)
 	case err != nil:
-		return false, p.fail(ctx, e, fmt.Errorf("fetch: %w", err))
+		return false, p.fail(ctx, *e, fmt.Errorf("fetch: %w", err))
 	}
-	delivery, err := p.delivery(e, mail)
+	sum := identity.Of(mail)
+	e.Content = sum[:contentSize]
+	if k.State == source.Stored && !p.isBack(k) && bytes.Equal(k.Content, e.Content) {
+		p.failures = 0
+		return true, p.stamp(ctx, e, k)
+	}
+	delivery, err := p.delivery(*e, mail)
 	if err != nil {
 		return false, err
 	}
@@ -57,7 +69,7 @@ func (p *pass) fetch(ctx context.Context, e Entry) (stored bool, err error) {
 	case errors.As(err, &database):
 		return false, err
 	case err != nil:
-		return false, p.fail(ctx, e, err)
+		return false, p.fail(ctx, *e, err)
 	case results[0].Outcome == store.Unknown:
 		return false, fmt.Errorf("recipient %s has neither route nor account, and unknown is reject", delivery.Envelope.Recipients[0].Address)
 	case results[0].Outcome == store.Stored:
@@ -68,6 +80,16 @@ func (p *pass) fetch(ctx context.Context, e Entry) (stored bool, err error) {
 	p.failures = 0
 	p.count.Bytes += int64(len(mail))
 	return true, nil
+}
+
+// stamp keeps what the folder says by now of a mail that is still the same.
+func (p *pass) stamp(ctx context.Context, e *Entry, k source.Known) error {
+	if e.Stamp == k.Stamp {
+		return nil
+	}
+	return p.insist(ctx, p.Config.Timeout, func(ctx context.Context) error {
+		return p.row.Stamp(ctx, p.conn, e.ID, e.Stamp)
+	})
 }
 
 // read gives all bytes of a mail, until the next one is read.
@@ -193,7 +215,7 @@ func (p *pass) delivery(e Entry, mail []byte) (*store.Delivery, error) {
 	if len(d.Lookups) == 0 {
 		return nil, errors.New("the source has neither an account nor a recipient")
 	}
-	d.Raw, d.Message, d.Origin = mail, parsed, p.row.Origin(e.ID)
+	d.Raw, d.Message, d.Origin = mail, parsed, p.row.Origin(e.ID, e.Content, e.Stamp)
 	return d, nil
 }
 

@@ -40,7 +40,8 @@ type run struct {
 	count     source.Count
 	told      time.Time // when GoOn was called last
 
-	failures int // mails that failed, one after the other
+	failures int             // mails that failed, one after the other
+	others   map[string]bool // ids under which there are other mails than those stored
 	buffer   []byte
 	progress func() // called now and then while all goes well
 }

@@ -212,7 +212,12 @@ S: * 1 FETCH (UID 4 RFC822.SIZE 5)
 S: * 2 FETCH (UID 4 RFC822.SIZE 5)
 S: * 3 FETCH (UID 5 RFC822.SIZE 5)
 S: a OK
-` + bodies, []string{"4", "5"}, false},
+C: a UID FETCH 5
+S: * 1 FETCH (UID 5 BODY[] {5}
+S: mail5)
+S: a OK
+silence
+`, []string{"5"}, false},
 		{"odd dates and flags", examine + `
 C: a FETCH 1:3
 S: * 3 FETCH (UID 5 INTERNALDATE "yesterday" RFC822.SIZE 5 FLAGS NIL)

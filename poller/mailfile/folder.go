@@ -11,6 +11,7 @@ import (
 
 	"mailrow/poller"
 	"mailrow/poller/files"
+	"mailrow/poller/identity"
 	"mailrow/poller/inotify"
 )
 
@@ -33,7 +34,7 @@ type folder struct {
 	moved   map[string]place // where mails are since somebody rewrote the file
 	movedAt state
 
-	got    *identity // for compare
+	got    *identity.Identity // for compare
 	buffer []byte
 }
 
@@ -147,7 +148,7 @@ func (f *folder) entries(ctx context.Context, file *os.File, start, size int64, 
 		return
 	}
 	r := f.form.NewReader(io.NewSectionReader(whole{file, size}, start, size-start))
-	id := newIdentity()
+	id := identity.New()
 	buffer := make([]byte, 64<<10)
 	for {
 		if err := ctx.Err(); err != nil {
@@ -159,7 +160,7 @@ func (f *folder) entries(ctx context.Context, file *os.File, start, size int64, 
 			return
 		}
 		if err == nil {
-			id.reset()
+			id.Reset()
 			_, err = io.CopyBuffer(id, r, buffer)
 		}
 		if err != nil {
@@ -167,7 +168,7 @@ func (f *folder) entries(ctx context.Context, file *os.File, start, size int64, 
 			return
 		}
 		entry := poller.Entry{
-			ID: id.id(), Size: id.size, Flags: mail.Flags, ReceivedAt: mail.ReceivedAt, Sender: mail.Sender,
+			ID: id.String(), Size: id.Size(), Flags: mail.Flags, ReceivedAt: mail.ReceivedAt, Sender: mail.Sender,
 			Place: place{start + mail.Start, start + r.End()},
 		}
 		if !yield(entry, nil) {

@@ -135,9 +135,3 @@ func (s *Source) Close() error {
 	}
 	return s.conn.Close()
 }
-
-func (s *Source) warn(format string, args ...any) {
-	if s.conf.Server.Warn != nil {
-		s.conf.Server.Warn(s.conf.Server.String() + ": " + fmt.Sprintf(format, args...))
-	}
-}

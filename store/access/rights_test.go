@@ -258,6 +258,8 @@ func TestOthersMayNotPoll(t *testing.T) {
 			"select mailrow.retry_source(1)",
 			"select mailrow_polling.begin_run(1, 1, '1 minute')",
 			"select mailrow_polling.settle(1, 1, 'x', 1)",
+			"select mailrow_polling.settle(1, 1, 'x', null, null, 1)",
+			"select mailrow_polling.stamp(1, 1, 'x', null)",
 			"select mailrow_polling.token(1, false)",
 			"select mailrow_polling.rotate_token(1, null, null, null, 1)",
 		)
