@@ -33,9 +33,19 @@ func (e *tooLargeError) Error() string {
 // fetch reads a mail and stores it. An error is one that concerns more than this
 // mail. Otherwise, what is not stored is counted and recorded.
 func (p *pass) fetch(ctx context.Context, e Entry) (stored bool, err error) {
+	defer p.release()
+	if err := p.reserve(ctx, e.Size); err != nil {
+		return false, err
+	}
+	if ctx.Err() != nil {
+		return false, nil
+	}
 	mail, err := p.read(ctx, e)
 	var broken *BrokenError
+	var database *databaseError
 	switch {
+	case errors.As(err, &database):
+		return false, err
 	case errors.Is(err, ErrGone):
 		return false, nil
 	case errors.As(err, &broken):
@@ -52,7 +62,6 @@ func (p *pass) fetch(ctx context.Context, e Entry) (stored bool, err error) {
 		results, err = p.deliverer.Deliver(ctx, delivery)
 		return err
 	})
-	var database *databaseError
 	switch {
 	case errors.As(err, &database):
 		return false, err
@@ -84,15 +93,18 @@ func (p *pass) read(ctx context.Context, e Entry) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	if cap(p.buffer) > keptBuffer {
-		p.buffer = nil
-	}
 	b := p.buffer[:0]
 	if e.Size >= int64(cap(b)) {
 		b = make([]byte, 0, e.Size+1)
 	}
 	for {
 		if len(b) == cap(b) {
+			if room := max(p.taken, keptBuffer); int64(len(b)) >= room && room <= limit {
+				// It is larger than was said.
+				if err := p.reserve(ctx, limit+1); err != nil {
+					return nil, err
+				}
+			}
 			b = append(b, 0)[:len(b)]
 		}
 		n, err := r.Read(b[len(b):min(int64(cap(b)), limit+1)])
