@@ -51,7 +51,7 @@ type Figure struct {
 // Within these times the loop turns and the database answers where all is well.
 const (
 	turnsWithin   = 45 * time.Second
-	answersWithin = 30 * time.Second
+	answersWithin = 15 * time.Second
 )
 
 // Turned says whether the loop has come round within a time.

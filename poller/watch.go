@@ -27,7 +27,7 @@ const (
 	spacing = 500 * time.Millisecond
 	// readingTime is how long the table may take, whatever a delivery may: until then
 	// the loop does not come round.
-	readingTime = 20 * time.Second
+	readingTime = 10 * time.Second
 )
 
 // Watch says how to go on looking into sources.

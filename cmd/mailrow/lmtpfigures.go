@@ -17,7 +17,7 @@ const (
 	// pingTimeout is how long the database may take to answer one who asks for health.
 	pingTimeout = 5 * time.Second
 	// lately is how long ago a commit says that it answers.
-	lately = 30 * time.Second
+	lately = 15 * time.Second
 )
 
 // lmtpFigures shows what docs/lmtp.md lists.

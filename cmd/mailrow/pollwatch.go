@@ -47,7 +47,11 @@ func (o *polling) watch(c *cobra.Command, d pollDaemon) error {
 	}
 	go systemd.Watchdog(ctx, figures.Turned)
 	go o.tellStatus(ctx, figures)
-	context.AfterFunc(ctx, func() { o.notify(systemd.Stopping) })
+	stopping := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		defer close(stopping)
+		o.notify(systemd.Stopping)
+	})
 	o.Watch(ctx, poller.Watch{
 		AtOnce: d.atOnce, Idle: d.idle, Figures: figures,
 		Reload: hup,
@@ -72,6 +76,7 @@ func (o *polling) watch(c *cobra.Command, d pollDaemon) error {
 			}
 		},
 	})
+	<-stopping // what the manager is to hear before it sees us end
 	if signaled.Err() != nil {
 		return nil
 	}
