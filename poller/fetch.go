@@ -39,9 +39,19 @@ func (e *tooLargeError) Error() string {
 // be stored under its id. An error is one that concerns more than this mail. Otherwise,
 // what is not stored is counted and recorded.
 func (p *pass) fetch(ctx context.Context, e *Entry, k source.Known) (stored bool, err error) {
+	defer p.release()
+	if err := p.reserve(ctx, e.Size); err != nil {
+		return false, err
+	}
+	if ctx.Err() != nil {
+		return false, nil
+	}
 	mail, err := p.read(ctx, *e)
 	var broken *BrokenError
+	var database *databaseError
 	switch {
+	case errors.As(err, &database):
+		return false, err
 	case errors.Is(err, ErrGone):
 		return false, nil
 	case errors.As(err, &broken):
@@ -64,7 +74,6 @@ func (p *pass) fetch(ctx context.Context, e *Entry, k source.Known) (stored bool
 		results, err = p.deliverer.Deliver(ctx, delivery)
 		return err
 	})
-	var database *databaseError
 	switch {
 	case errors.As(err, &database):
 		return false, err
@@ -106,15 +115,18 @@ func (p *pass) read(ctx context.Context, e Entry) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	if cap(p.buffer) > keptBuffer {
-		p.buffer = nil
-	}
 	b := p.buffer[:0]
 	if e.Size >= int64(cap(b)) {
 		b = make([]byte, 0, e.Size+1)
 	}
 	for {
 		if len(b) == cap(b) {
+			if room := max(p.taken, keptBuffer); int64(len(b)) >= room && room <= limit {
+				// It is larger than was said.
+				if err := p.reserve(ctx, limit+1); err != nil {
+					return nil, err
+				}
+			}
 			b = append(b, 0)[:len(b)]
 		}
 		n, err := r.Read(b[len(b):min(int64(cap(b)), limit+1)])

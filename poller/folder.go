@@ -52,6 +52,7 @@ func (r *run) folder(ctx context.Context, s Source, name string) error {
 			return err
 		}
 		r.Warn(r.source, fmt.Errorf("folder %s: %w: going on", name, err))
+		r.reconnected()
 		brokeAt = broke.id
 	}
 }
@@ -218,10 +219,15 @@ func (p *pass) isDoubtful(e Entry, k source.Known) bool {
 
 // goOn says now and then that the run goes on.
 func (p *pass) goOn(ctx context.Context) error {
-	p.progress()
+	p.progress(p.count)
 	if p.Tell != nil {
 		p.Tell(p.source, p.count)
 	}
+	return p.stayAlive(ctx)
+}
+
+// stayAlive keeps other pollers away.
+func (p *pass) stayAlive(ctx context.Context) error {
 	if time.Since(p.told) < source.KeepAlive {
 		return nil
 	}

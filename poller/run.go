@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"mailrow/deliver"
+	"mailrow/internal/budget"
+	"mailrow/poller/sasl"
 	"mailrow/store"
 	"mailrow/store/source"
 )
@@ -19,6 +22,10 @@ import (
 type Poller struct {
 	Connect func(context.Context) (*pgx.Conn, error)
 	Open    func(context.Context, source.Source, URI) (Source, error)
+
+	// Memory is what mails in hand that are larger than 4 MiB share; nil: without
+	// limit. Smaller ones are bounded by how many runs there are.
+	Memory *budget.Budget
 
 	// Config has the limits of a delivery, and how recipients are read. Account and
 	// mailbox are those of the source.
@@ -31,19 +38,23 @@ type Poller struct {
 // run is one look into a source.
 type run struct {
 	*Poller
+	Config deliver.Config // as it was when the run began
 	source source.Source
 	uri    URI
 
-	conn      *pgx.Conn // nil or closed after it was lost
+	using     sync.Mutex // held while the connection is in use
+	conn      *pgx.Conn  // nil or closed after it was lost
 	deliverer *store.Conn
 	row       source.Run // zero before it has begun
 	count     source.Count
 	told      time.Time // when GoOn was called last
 
-	failures int             // mails that failed, one after the other
-	others   map[string]bool // ids under which there are other mails than those stored
-	buffer   []byte
-	progress func() // called now and then while all goes well
+	failures    int             // mails that failed, one after the other
+	others      map[string]bool // ids under which there are other mails than those stored
+	buffer      []byte
+	taken       int64              // of Memory
+	progress    func(source.Count) // called now and then while all goes well
+	reconnected func()             // called when a connection to the source is made anew
 }
 
 // Run looks once into a source: every mail of its folders that is not in the
@@ -53,22 +64,22 @@ type run struct {
 // Failures of single mails are counted and no error. An error says that the rest
 // could not be looked at; what is counted is done.
 func (p *Poller) Run(ctx context.Context, s source.Source) (source.Count, error) {
-	return p.run(ctx, s, func() {})
+	r := &run{Poller: p, Config: p.Config, source: s, progress: func(source.Count) {}, reconnected: func() {}}
+	return r.look(ctx)
 }
 
-func (p *Poller) run(ctx context.Context, s source.Source, progress func()) (source.Count, error) {
-	r := &run{Poller: p, source: s, progress: progress}
-	defer r.disconnect()
+func (r *run) look(ctx context.Context) (source.Count, error) {
+	defer r.letGo()
 	if err := r.begin(ctx); err != nil {
 		return r.count, err
 	}
 	err := r.folders(ctx)
 	var database *databaseError
-	if errors.As(err, &database) && (r.conn == nil || r.conn.IsClosed()) {
+	if errors.As(err, &database) && !r.connected() {
 		return r.count, err // the next run finds that this one has died
 	}
 	ended := r.insist(ctx, r.Config.Timeout, func(ctx context.Context) error {
-		return r.row.End(ctx, r.conn, r.count, err)
+		return r.row.End(ctx, r.conn, r.count, err, errors.Is(err, sasl.ErrDenied))
 	})
 	return r.count, errors.Join(err, ended)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,39 @@ type Pool struct {
 
 	mu      sync.Mutex
 	waiting []*pending // for a connection, in their order
+	batches Batches
+	last    time.Time // when one was committed
+}
+
+// Batches is how many commits have held how many mails: one, two, up to four, eight,
+// 16, 32 and 64.
+type Batches struct {
+	Commits [7]int64
+	Mails   int64
+}
+
+// PoolFigures is how a Pool is used.
+type PoolFigures struct {
+	Size, Open, Idle int // connections there may be, there are, and that nobody uses
+	Waiting          int // mails that wait for one
+	Batches          Batches
+	Committed        time.Time // when the last of them was; zero before the first
+}
+
+// Figures gives how the pool is used now, and what it has committed.
+func (p *Pool) Figures() PoolFigures {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return PoolFigures{Size: cap(p.slots), Open: len(p.slots), Idle: len(p.idle), Waiting: len(p.waiting), Batches: p.batches, Committed: p.last}
+}
+
+// committed counts a commit of so many mails.
+func (p *Pool) committed(mails int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.batches.Commits[bits.Len(uint(mails-1))]++
+	p.batches.Mails += int64(mails)
+	p.last = time.Now()
 }
 
 // pending is a delivery on its way through a Pool.
@@ -150,6 +184,7 @@ func (p *Pool) serve(ctx context.Context, conn *Conn, kept bool) {
 		})
 		cancel()
 		if err == nil {
+			p.committed(len(list))
 			for i, one := range list {
 				one.results = results[i : i+1 : i+1]
 				close(one.done)
@@ -168,6 +203,9 @@ func (p *Pool) serve(ctx context.Context, conn *Conn, kept bool) {
 			one.err = err
 		} else {
 			conn, kept, err = p.alone(ctx, conn, kept, one)
+		}
+		if one.err == nil {
+			p.committed(1)
 		}
 		close(one.done)
 	}

@@ -90,11 +90,8 @@ func (p *program) password(c *cobra.Command, f passwordFlags, u poller.URI) (fou
 
 // keeper knows where the key is, and has secrets.
 func (p *program) keeper(c *cobra.Command) *credentials.Keeper {
-	return &credentials.Keeper{Key: p.keyFile(), Connect: func(ctx context.Context) (*pgx.Conn, error) {
-		within := *c // a refreshed token is stored even after an interruption
-		within.SetContext(ctx)
-		return p.open(&within)
-	}}
+	// A refreshed token is stored even after an interruption.
+	return &credentials.Keeper{Key: p.keyFile(), Connect: p.connector(c)}
 }
 
 // keyFile is where the key is: MAILROW_KEY_FILE, a credential of systemd's or

@@ -41,6 +41,7 @@ var built = sync.OnceValues(func() ([]byte, error) {
 type polls struct {
 	*testing.T
 	program, dsn string
+	env          []string // besides that of the test
 }
 
 func newPolls(t *testing.T, dsn string) polls {
@@ -56,12 +57,12 @@ func newPolls(t *testing.T, dsn string) polls {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return polls{t, path, dsn}
+	return polls{T: t, program: path, dsn: dsn}
 }
 
 func (p polls) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(p.program, args...)
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+p.dsn)
+	cmd.Env = append(append(os.Environ(), "DATABASE_URL="+p.dsn), p.env...)
 	return cmd
 }
 
@@ -186,9 +187,9 @@ type watching struct {
 	out bytes.Buffer
 }
 
-func (p polls) watch() *watching {
+func (p polls) watch(args ...string) *watching {
 	p.Helper()
-	w := &watching{polls: p, cmd: p.command("poll", "--watch")}
+	w := &watching{polls: p, cmd: p.command(append([]string{"poll", "--watch"}, args...)...)}
 	w.cmd.Stdout, w.cmd.Stderr = &w.out, &w.out
 	if err := w.cmd.Start(); err != nil {
 		p.Fatal(err)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"mailrow/internal/budget"
 )
 
 // box keeps what was delivered, and replies by the local part of each recipient.
@@ -38,7 +40,7 @@ func (b *box) deliver(_ context.Context, m *Mail) []Reply {
 func newServer(b *box) *Server {
 	return &Server{
 		Deliver: b.deliver, Hostname: "mx.row.test", MaxSize: 1 << 20, MaxRecipients: 3, MaxClients: 10,
-		Memory: NewBudget(4 << 20), CommandTimeout: 5 * time.Second, DataTimeout: 5 * time.Second, DeliverTimeout: 5 * time.Second,
+		Memory: budget.New(4 << 20), CommandTimeout: 5 * time.Second, DataTimeout: 5 * time.Second, DeliverTimeout: 5 * time.Second,
 	}
 }
 
@@ -291,8 +293,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			server := newServer(&box{})
-			server.Memory.take(4<<20 - 500000)
-			defer server.Memory.give(4<<20 - 500000)
+			server.Memory.Take(4<<20 - 500000)
+			defer server.Memory.Give(4<<20 - 500000)
 			if got := codes(talkUnchecked(t, server, tt.send)); got != tt.want {
 				t.Errorf("got %s", got)
 			}
@@ -388,7 +390,7 @@ func TestSilentClientIsSentAway(t *testing.T) {
 func ExampleServer() {
 	server := &Server{
 		Deliver:  func(_ context.Context, m *Mail) []Reply { return []Reply{{250, "2.0.0", "stored"}} },
-		Hostname: "mx.row.test", MaxSize: 1000, MaxRecipients: 10, Memory: NewBudget(1 << 20),
+		Hostname: "mx.row.test", MaxSize: 1000, MaxRecipients: 10, Memory: budget.New(1 << 20),
 	}
 	client, conn := net.Pipe()
 	go server.ServeConn(conn)

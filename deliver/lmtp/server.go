@@ -9,10 +9,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strings"
 	"sync"
 	"time"
+
+	"mailrow/internal/budget"
 )
 
 // Mail is one transaction.
@@ -79,7 +82,7 @@ type Server struct {
 
 	// Memory is for all mails in hand, in bytes. A mail that does not fit gets 452
 	// 4.3.1, before it is sent where its size is known. It must hold twice MaxSize.
-	Memory *Budget
+	Memory *budget.Budget
 
 	CommandTimeout time.Duration // for a command to come, or a reply to be taken
 	DataTimeout    time.Duration // for the next piece of a mail to come
@@ -88,6 +91,7 @@ type Server struct {
 	mu       sync.Mutex
 	sessions map[*session]struct{}
 	closing  bool
+	figures  Figures
 	idle     sync.Cond // signaled when a session ends
 }
 
@@ -136,6 +140,7 @@ func (s *Server) enter(c *session) (Reply, bool) {
 		s.idle.L = &s.mu
 	}
 	s.sessions[c] = struct{}{}
+	s.figures.Sessions++
 	if s.closing {
 		c.interrupt()
 	}
@@ -160,6 +165,45 @@ func (s *Server) Clients() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.sessions)
+}
+
+// Figures is what a server has done since it was made.
+type Figures struct {
+	Sessions   int64
+	Bytes      int64         // of the mails that got a reply
+	Deliveries map[int]int64 // recipients' replies after a mail, by their code
+	Refusals   map[int]int64 // other replies from 400 on, a greeting included
+}
+
+// Figures gives what the server has done so far.
+func (s *Server) Figures() Figures {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.figures
+	f.Deliveries, f.Refusals = maps.Clone(f.Deliveries), maps.Clone(f.Refusals)
+	return f
+}
+
+// delivered counts the replies for a mail of so many bytes.
+func (s *Server) delivered(bytes int, replies ...Reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.figures.Deliveries == nil {
+		s.figures.Deliveries = map[int]int64{}
+	}
+	s.figures.Bytes += int64(bytes)
+	for _, r := range replies {
+		s.figures.Deliveries[r.Code]++
+	}
+}
+
+func (s *Server) refused(r Reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.figures.Refusals == nil {
+		s.figures.Refusals = map[int]int64{}
+	}
+	s.figures.Refusals[r.Code]++
 }
 
 var shuttingDown = Reply{421, "4.3.2", "shutting down, try again"}

@@ -199,8 +199,15 @@ func (c *session) command() (string, error) {
 	return string(bytes.TrimSuffix(bytes.TrimSuffix(line, []byte{'\n'}), []byte{'\r'})), nil
 }
 
-// reply queues one reply.
+// reply queues one reply, and counts it if it says no.
 func (c *session) reply(r Reply) {
+	if r.Code >= 400 {
+		c.server.refused(r)
+	}
+	c.queue(r)
+}
+
+func (c *session) queue(r Reply) {
 	text := strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '

@@ -59,6 +59,7 @@ type Server struct {
 	LMTP string
 
 	dir     string
+	users   string // as the file says in the beginning
 	key     []byte
 	process *child.Process
 }
@@ -115,7 +116,8 @@ func (s *Server) configure(t testing.TB, c Config, ports []int) {
 	for _, name := range append([]string{User}, c.Users...) {
 		fmt.Fprintf(&users, "%s:{PLAIN}%s:%s::%s::\n", name, Password, ids, s.path("mail/"+name))
 	}
-	write(t, s.path("users"), users.String())
+	s.users = users.String()
+	write(t, s.path("users"), s.users)
 	write(t, s.path("dovecot.log"), "")
 	// Processes of several users write it.
 	if err := os.Chmod(s.path("dovecot.log"), 0o666); err != nil {
@@ -283,6 +285,16 @@ func (s *Server) Certificate(t testing.TB) *x509.Certificate {
 // what "ssh host imapd" is.
 func (s *Server) Command(user string) []string {
 	return []string{"/usr/bin/env", "CONFIG_FILE=" + s.conf(), "/usr/lib/dovecot/imap", "-u", user}
+}
+
+// SetPassword gives all users another password.
+func (s *Server) SetPassword(t testing.TB, password string) {
+	t.Helper()
+	next := s.path("users.next") // Dovecot is never to read half of it
+	write(t, next, strings.ReplaceAll(s.users, "{PLAIN}"+Password, "{PLAIN}"+password))
+	if err := os.Rename(next, s.path("users")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Kick ends all sessions of a user.

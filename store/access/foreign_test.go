@@ -47,6 +47,8 @@ var calls = map[string]string{
 	"thread":              "select * from mailrow.thread($MAIL)",
 	"search":              "select * from mailrow.search('" + secret + "')",
 	"search_with":         "select * from mailrow.search_with(array[gen_random_uuid()], '" + secret + "', null, false, '<', '>')",
+	"my_alarms":           "select * from mailrow.my_alarms()",
+	"alarms_with":         "select * from mailrow.alarms_with(array[gen_random_uuid(), null])",
 	"claim":               "select * from mailrow.claim('mine', 10)",
 	"wait_for":            "select mailrow.wait_for('" + secret + "', '1 ms', '1 hour')",
 	"my_keys":             "select mailrow.my_keys(false)",

@@ -45,6 +45,11 @@ type Count struct {
 	Bytes     int64 `json:"bytes"`
 }
 
+// Plus is both together.
+func (c Count) Plus(d Count) Count {
+	return Count{c.Seen + d.Seen, c.Stored + d.Stored, c.Duplicate + d.Duplicate, c.Failed + d.Failed, c.Done + d.Done, c.Bytes + d.Bytes}
+}
+
 // Begin begins a run. It is ErrBusy while another goes on, ErrNotFound where the
 // source was removed.
 func Begin(ctx context.Context, conn *pgx.Conn, source int64) (Run, error) {
@@ -79,14 +84,15 @@ func (r Run) GoOn(ctx context.Context, conn *pgx.Conn, c Count) error {
 }
 
 // End ends the run with what kept it from its end, nil where nothing did, and says
-// when the next is due.
-func (r Run) End(ctx context.Context, conn *pgx.Conn, c Count, failed error) error {
+// when the next is due. denied says that it was not let in: the alarm for that
+// begins at once.
+func (r Run) End(ctx context.Context, conn *pgx.Conn, c Count, failed error, denied bool) error {
 	err := r.GoOn(ctx, conn, c)
 	if errors.Is(err, ErrTakenOver) {
 		return nil
 	}
 	if err == nil {
-		_, err = conn.Exec(ctx, `select mailrow_polling.end_run($1, $2, $3)`, r.Source, r.ID, reason(failed))
+		_, err = conn.Exec(ctx, `select mailrow_polling.finish_run($1, $2, $3, $4)`, r.Source, r.ID, reason(failed), denied)
 	}
 	if err != nil {
 		return fmt.Errorf("end run: %w", err)
