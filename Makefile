@@ -2,6 +2,7 @@
 # make test    everything, with real servers; MAILROW_LONG=1 for the long forms
 # make lint    gofmt, go vet, staticcheck, manual pages
 # make bench   figures for docs/performance.md, as ratios taken in one run
+# make bench-growth  the same for an account that grows, GROWTH=10000,100000 mails
 # make fuzz    each fuzz target for FUZZTIME
 # make demo    real mail through mailrow-deliver into a private PostgreSQL
 
@@ -15,7 +16,7 @@ export CGO_ENABLED ?= 0
 ENTRY_amd64 := -E mailrow_entry
 ENTRY       := $(if $(filter linux,$(shell $(GO) env GOOS)),$(ENTRY_$(shell $(GO) env GOARCH)))
 
-.PHONY: build test lint bench fuzz demo man clean
+.PHONY: build test lint bench bench-growth fuzz demo man clean
 
 build: man
 	$(GO) build -trimpath -ldflags '-s -w $(ENTRY)' -o bin/mailrow-deliver ./cmd/mailrow-deliver
@@ -42,6 +43,10 @@ fuzz:
 
 bench: build
 	$(GO) run ./bench
+
+GROWTH ?= 10000,100000
+bench-growth: build
+	$(GO) run ./bench/growth -sizes $(GROWTH)
 
 demo: build
 	./scripts/demo
