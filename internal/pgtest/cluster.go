@@ -30,6 +30,7 @@ const (
 type Cluster struct {
 	*programs
 	dir      *scratch.Dir
+	kept     string // folder of data that stay; "" where they go with dir
 	port     int
 	server   *child.Process
 	shared   bool   // its log is shown by the tests that use it
@@ -46,6 +47,34 @@ func create(conf map[string]string) (*Cluster, error) {
 		return nil, err
 	}
 	return build(p, conf, (*Cluster).initialize)
+}
+
+// keep starts a cluster on the data in a folder, or makes them there.
+func keep(folder string, conf map[string]string) (*Cluster, error) {
+	p, err := findPrograms()
+	if err != nil {
+		return nil, err
+	}
+	if folder, err = filepath.Abs(folder); err != nil {
+		return nil, fmt.Errorf("find the data folder: %w", err)
+	}
+	return build(p, conf, func(c *Cluster) error {
+		c.kept = folder
+		if _, err := os.Stat(filepath.Join(folder, "PG_VERSION")); err == nil {
+			return nil
+		}
+		err := os.MkdirAll(folder, 0o755)
+		if err == nil {
+			err = os.Chmod(folder, 0o700)
+		}
+		if err != nil {
+			return fmt.Errorf("make the data folder: %w", err)
+		}
+		if err := p.give(folder); err != nil {
+			return err
+		}
+		return c.initialize()
+	})
 }
 
 func (c *Cluster) initialize() error {
@@ -88,7 +117,12 @@ func build(p *programs, conf map[string]string, fill func(*Cluster) error) (*Clu
 	return c, nil
 }
 
-func (c *Cluster) data() string { return filepath.Join(c.dir.Path, "data") }
+func (c *Cluster) data() string {
+	if c.kept != "" {
+		return c.kept
+	}
+	return filepath.Join(c.dir.Path, "data")
+}
 
 // configure appends the settings; the last one of a name counts.
 func (c *Cluster) configure(conf map[string]string) error {
@@ -138,7 +172,7 @@ func (c *Cluster) appendTo(name, text string) error {
 // start starts the server and waits until it accepts connections. After a kill
 // of the postmaster its backends may need a moment to notice.
 func (c *Cluster) start() error {
-	deadline := time.Now().Add(startTimeout)
+	deadline := time.Now().Add(c.patience(startTimeout))
 	for {
 		logged := len(c.Log())
 		if err := c.launch(); err != nil {
@@ -186,11 +220,25 @@ func (c *Cluster) ready() bool {
 	return state == "ready" || state == "standby"
 }
 
-// destroy stops the server without ceremony and removes its folder.
+// patience is how long what takes so long with little data may take here: to recover,
+// or to write all that is still in memory.
+func (c *Cluster) patience(little time.Duration) time.Duration {
+	if c.kept != "" {
+		return 20 * little
+	}
+	return little
+}
+
+// destroy stops the server, without ceremony unless its data stay, and removes its
+// folder.
 func (c *Cluster) destroy() error {
 	var err error
 	if c.server != nil {
-		err = c.server.Stop(syscall.SIGQUIT, stopTimeout)
+		sig := syscall.SIGQUIT
+		if c.kept != "" {
+			sig = syscall.SIGINT
+		}
+		err = c.server.Stop(sig, c.patience(stopTimeout))
 	}
 	return errors.Join(err, c.unmount(), c.dir.Remove())
 }
