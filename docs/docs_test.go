@@ -85,7 +85,7 @@ func TestSQLExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
-	for _, example := range blocks(t, "sql", "../README.md", "sql.md") {
+	for _, example := range blocks(t, "sql", "../README.md", "sql.md", "volume.md") {
 		results, err := conn.PgConn().Exec(ctx, example.text).ReadAll()
 		if err != nil {
 			t.Errorf("%s%v", example, err)

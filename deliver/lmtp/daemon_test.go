@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"mailrow/internal/child"
 	"mailrow/internal/deliverytest"
 	"mailrow/internal/pgbouncertest"
@@ -380,4 +382,33 @@ func attempt(socket, raw, to string) (string, error) {
 		return "", err
 	}
 	return c.reply()
+}
+
+// What the commands say, and every byte, is in the row.
+func TestRowOfAMail(t *testing.T) {
+	dsn, daemon := startDaemon(t)
+	const raw = "Subject: grüße\r\n\r\nlone \r and \n and \r\r\n.\r\n\x00\xff without an end"
+	c, err := dial(daemon.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "LHLO mta.test\r\nXFORWARD NAME=client.test ADDR=IPv6:2001:db8::1 PROTO=ESMTP HELO=helo.test IDENT=4ABC\r\n"+
+		"MAIL FROM:<sören@row.test> SIZE=%d BODY=BINARYMIME SMTPUTF8 RET=HDRS ENVID=id+2B1\r\n"+
+		"RCPT TO:<jörg@row.test> NOTIFY=FAILURE,DELAY ORCPT=utf-8;alias+40row.test\r\nRCPT TO:<eve+lists@row.test>\r\n"+
+		"BDAT 20\r\n%sBDAT %d LAST\r\n%sQUIT\r\n", len(raw), raw[:20], len(raw)-20, raw[20:])
+	replies, err := io.ReadAll(c)
+	if got := strings.Count(string(replies), "\r\n250 2.0.0 stored"); err != nil || got != 2 {
+		t.Fatalf("%v: %s", err, replies)
+	}
+	got := deliverytest.Rows(t, dsn, `select d.recipient, d.sender, d.original_recipient, d.extension, d.client_address, d.client_name,
+		d.client_helo, d.client_protocol, d.queue_id, d.source, d.dsn, encode(mailrow.raw(d.id), 'hex') from mailrow.deliveries d order by 1`)
+	const envelope = "2001:db8::1|client.test|helo.test|ESMTP|4ABC|lmtp"
+	want := []string{
+		fmt.Sprintf("eve+lists@row.test|sören@row.test|NULL|lists|%s|RET=HDRS ENVID=id+1|%x", envelope, raw),
+		fmt.Sprintf("jörg@row.test|sören@row.test|alias@row.test|NULL|%s|RET=HDRS ENVID=id+1 NOTIFY=FAILURE,DELAY|%x", envelope, raw),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
 }

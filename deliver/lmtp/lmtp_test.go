@@ -119,6 +119,8 @@ func TestReplies(t *testing.T) {
 			"220, 250, 250 2.1.0, 250 2.1.5, 250 2.1.5, 250 2.1.5, 354, 250 2.0.0, 550 5.1.1, 250 2.0.0, 221 2.0.0"},
 		{"panic", "LHLO m\r\nMAIL FROM:<>\r\nRCPT TO:<panic@row.test>\r\nDATA\r\n\r\n.\r\nNOOP\r\nQUIT\r\n",
 			"220, 250, 250 2.1.0, 250 2.1.5, 354, 451 4.3.0, 250 2.0.0, 221 2.0.0"},
+		{"panic is for all", "LHLO m\r\nMAIL FROM:<>\r\nRCPT TO:<a@row.test>\r\nRCPT TO:<panic@row.test>\r\nDATA\r\n\r\n.\r\nQUIT\r\n",
+			"220, 250, 250 2.1.0, 250 2.1.5, 250 2.1.5, 354, 451 4.3.0, 451 4.3.0, 221 2.0.0"},
 		{"HELO and EHLO", "HELO m\r\nEHLO m\r\nQUIT\r\n", "220, 500 5.5.1, 500 5.5.1, 221 2.0.0"},
 		{"LHLO without a name", "LHLO\r\nQUIT\r\n", "220, 501 5.5.4, 221 2.0.0"},
 		{"MAIL before LHLO", "MAIL FROM:<a@row.test>\r\nQUIT\r\n", "220, 503 5.5.1, 221 2.0.0"},
