@@ -65,6 +65,9 @@ func isURI(arg string) bool {
 	return strings.Contains(arg, "://") || strings.HasPrefix(strings.ToLower(arg), "imap+exec:")
 }
 
+// isPath tells what is no name of a source, but was written for a URI.
+func isPath(arg string) bool { return strings.ContainsAny(arg[:min(len(arg), 1)], "/.~") }
+
 // parseURI reads a URI from the command line, which must not hold a password.
 func parseURI(c *cobra.Command, uri string) (poller.URI, error) {
 	u, err := poller.ParseURI(uri)
@@ -90,6 +93,11 @@ func findSource(ctx context.Context, c *cobra.Command, conn *pgx.Conn, arg strin
 	found, err := source.Find(ctx, conn, arg, uri)
 	switch {
 	case errors.Is(err, source.ErrNotFound) && !isURI(arg):
+		if isPath(arg) || poller.IsURI(arg) {
+			if _, wrong := parseURI(c, arg); wrong != nil {
+				return found, wrong
+			}
+		}
 		err = fmt.Errorf("%w: %s: mailrow source list lists them", err, arg)
 	case errors.Is(err, source.ErrAmbiguous):
 		err = fmt.Errorf("%w: call it by its name", err)
