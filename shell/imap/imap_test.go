@@ -2,6 +2,9 @@ package imap_test
 
 import (
 	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +16,8 @@ import (
 	"mailrow/internal/scripttest"
 	"mailrow/internal/shelltest"
 	poll "mailrow/poller/imap"
+	"mailrow/poller/sasl"
+	"mailrow/shell"
 	"mailrow/shell/imap"
 )
 
@@ -339,10 +344,74 @@ func TestServersThatHaveLess(t *testing.T) {
 	s.Fail("acl", "it has no ACL")
 	s.Fail("namespace", "it has no NAMESPACE")
 	s.Do("delete Done", "deleted")
+	file := filepath.Join(t.TempDir(), "mail")
+	if err := os.WriteFile(file, bytes.Repeat(mails(1)[0], 100), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Do("append INBOX "+file, "put 16 kB into INBOX") // by a literal that waits
 	s.Do("fetch", "Größe 3")
 	s.Do("expunge 1:2", "removed 2 mails")
-	if left := server.Mails(t, dovecottest.User, "INBOX"); len(left) != 1 || left[0].UID != 3 {
+	if left := server.Mails(t, dovecottest.User, "INBOX"); len(left) != 2 || left[0].UID != 3 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// Ctrl-C ends a command that the server does not answer, and not the session.
+func TestInterrupt(t *testing.T) {
+	const hello = "S: * PREAUTH [CAPABILITY IMAP4rev1] hello\nC: a LIST\nS: a OK\n"
+	server := scripttest.Start(t, nil, hello+"C: a NOOP\nsilence\n", hello+"C: a NOOP\nS: a OK\nsilence\n")
+	var conf poll.Config
+	conf.Server, conf.Credentials = shelltest.At(t, server.Addr())
+	asked := make(chan bool, 1)
+	conf.Server.Trace = func(line string) {
+		if strings.HasSuffix(line, "NOOP") {
+			select {
+			case asked <- true:
+			default:
+			}
+		}
+	}
+	box := imap.New(conf)
+	defer box.Close(t.Context(), true)
+	var out bytes.Buffer
+	sh := &shell.Shell{Mailbox: box, Out: &out, Err: &out, KeepGoing: true}
+	lines := make(chan string, 2)
+	lines <- "noop"
+	lines <- "noop"
+	close(lines)
+	go func() {
+		<-asked
+		sh.Interrupt()
+	}()
+	err := sh.Script(t.Context(), lines)
+	if want := "mailrow: line 1: noop: interrupted\n(connecting again to "; !errors.Is(err, shell.ErrFailed) || !strings.HasPrefix(out.String(), want) || !strings.HasSuffix(out.String(), "the server answers; nothing is new\n") {
+		t.Errorf("%v, %s", err, &out)
+	}
+}
+
+func TestTokenIsNotTraced(t *testing.T) {
+	server := dovecottest.Start(t, dovecottest.Config{})
+	for mechanism, token := range map[string]string{
+		"XOAUTH2": server.Token(t, dovecottest.User, time.Hour), "OAUTHBEARER": server.Token(t, dovecottest.User, -time.Hour),
+	} {
+		var conf poll.Config
+		conf.Server, conf.Credentials = shelltest.At(t, server.IMAP)
+		conf.Credentials.Mechanism = mechanism
+		conf.Credentials.Token = func(context.Context) (sasl.Secret, error) { return sasl.NewSecret(token), nil }
+		var trace strings.Builder
+		conf.Server.Trace = func(line string) { trace.WriteString(line + "\n") }
+		box := imap.New(conf)
+		err := box.Login(t.Context())
+		if (err == nil) != (mechanism == "XOAUTH2") || !strings.Contains(trace.String(), "AUTHENTICATE "+mechanism+" ***\n") {
+			t.Errorf("%v\n%s", err, &trace)
+		}
+		all := fmt.Sprint(&trace, err)
+		for _, form := range []string{token, base64.RawStdEncoding.EncodeToString([]byte(token))[8:40], base64.RawStdEncoding.EncodeToString([]byte("x" + token))[8:40], base64.RawStdEncoding.EncodeToString([]byte("xx" + token))[8:40]} {
+			if strings.Contains(all, form) {
+				t.Errorf("the token is in %s", all)
+			}
+		}
+		box.Close(t.Context(), true)
 	}
 }
 
