@@ -100,7 +100,7 @@ func TestSQLExamples(t *testing.T) {
 
 // Each page has its own database, and its examples go in their order.
 func TestConsoleExamples(t *testing.T) {
-	for _, page := range []string{"sql.md", "search.md", "queue.md", "care.md", "security.md", "polling.md", "import.md", "moving.md"} {
+	for _, page := range []string{"sql.md", "search.md", "queue.md", "care.md", "security.md", "polling.md", "import.md", "moving.md", "shell.md"} {
 		t.Run(page, func(t *testing.T) { console(t, page) })
 	}
 }
@@ -109,7 +109,7 @@ func console(t *testing.T, page string) {
 	dsn := demo(t)
 	dir := scratch.ForTest(t)
 	here := strings.NewReplacer()
-	if page == "polling.md" {
+	if page == "polling.md" || page == "shell.md" {
 		here = servers(t, dir)
 	}
 	build := exec.Command("go", "build", "-o", dir, "mailrow/cmd/mailrow")
@@ -131,7 +131,8 @@ func console(t *testing.T, page string) {
 			}
 		}
 	}
-	if page == "sql.md" || page == "queue.md" || page == "security.md" {
+	switch page {
+	case "sql.md", "queue.md", "security.md", "shell.md":
 		return // these have tests of their own, or no SQL
 	}
 	conn := archivetest.Connect(t, dsn)

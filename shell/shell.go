@@ -253,7 +253,7 @@ func (s *Shell) run(ctx context.Context, c command, r report) error {
 	s.interrupt = nil
 	s.mu.Unlock()
 	if err != nil {
-		if context.Cause(ctx) == errInterrupted {
+		if ctx.Err() != nil {
 			err = errInterrupted
 		}
 		r.result = result // what was done before

@@ -16,8 +16,12 @@ import (
 
 	"mailrow/internal/deliverytest"
 	"mailrow/internal/dovecottest"
+	"mailrow/internal/oauthtest"
 	"mailrow/internal/scratch"
 	"mailrow/internal/scripttest"
+	"mailrow/poller/oauth"
+	"mailrow/poller/sasl"
+	"mailrow/poller/settings"
 )
 
 // shelled runs mailrow shell with a standard input.
@@ -179,6 +183,37 @@ func TestShellWithoutPassword(t *testing.T) {
 	status, _, stderr := r.shelled("", "mbox://"+box, "--password-file", r.password)
 	if status != 2 || !strings.Contains(stderr, "has no password") {
 		t.Errorf("%d, %s", status, stderr)
+	}
+}
+
+// A settings file with OAuth2 gives tokens, as often as they are needed.
+func TestTokenOfSettings(t *testing.T) {
+	server := oauthtest.Start(t)
+	provider, err := oauth.Named(t.Context(), nil, server.URL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	p := &program{err: &said}
+	o := &settings.OAuth{
+		Provider: provider, Refresh: sasl.NewSecret(server.Grant()),
+		Client: oauth.Client{ID: oauthtest.ClientID, Secret: sasl.NewSecret(oauthtest.ClientSecret)},
+	}
+	for range 2 {
+		token, err := p.token(t.Context(), o)
+		if err != nil || !server.Valid(token.Reveal()) {
+			t.Fatal(token, err)
+		}
+		if strings.Contains(said.String(), token.Reveal()) || strings.Contains(said.String(), o.Refresh.Reveal()) {
+			t.Error(&said)
+		}
+	}
+	if !strings.Contains(said.String(), "the provider has given another refresh token") {
+		t.Error(&said)
+	}
+	server.Revoke()
+	if _, err := p.token(t.Context(), o); err == nil || strings.Contains(err.Error(), o.Refresh.Reveal()) || !strings.Contains(err.Error(), "mailrow auth") {
+		t.Error(err)
 	}
 }
 

@@ -99,7 +99,7 @@ func (p *program) toLookInto(c *cobra.Command, s *session, arg string) (kinds.Op
 func (p *program) token(ctx context.Context, o *settings.OAuth) (sasl.Secret, error) {
 	fresh, err := o.Client.Refresh(ctx, o.Provider.Token, o.Refresh)
 	if err != nil {
-		return sasl.Secret{}, err
+		return sasl.Secret{}, fmt.Errorf("refresh the token of the settings file: %w: where it has expired or was revoked, add the mailbox as a source, and run mailrow auth", err)
 	}
 	if fresh.Refresh != nil && fresh.Refresh.Reveal() != o.Refresh.Reveal() {
 		o.Refresh = *fresh.Refresh

@@ -12,7 +12,7 @@ import (
 // hold it.
 func Criteria(search string) (*client.Command, error) {
 	bad := func(what string) (*client.Command, error) {
-		return nil, fmt.Errorf("read search %q: %s: write for example search=UNSEEN FROM \"ann\" SINCE 1-Jan-2026", search, what)
+		return nil, fmt.Errorf("read search %q: %s: write for example UNSEEN FROM \"ann\" SINCE 1-Jan-2026", search, what)
 	}
 	if strings.ContainsAny(search, "\r\n\x00") {
 		return bad("there is a line end in it")
