@@ -49,7 +49,7 @@ create or replace function mailrow_polling.settle(p_source bigint, p_folder bigi
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     select mailrow_polling.settle(p_source, p_folder, p_id, null, null, p_mail);
 $$;
-comment on function mailrow_polling.settle(bigint, bigint, text, bigint) is 'The same, as programs before version 22 call it.';
+comment on function mailrow_polling.settle(bigint, bigint, text, bigint) is 'The same, as programs of an earlier version call it.';
 
 create function mailrow_polling.stamp(p_source bigint, p_folder bigint, p_id text, p_stamp text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

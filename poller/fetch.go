@@ -32,7 +32,7 @@ const (
 type tooLargeError struct{ limit int64 }
 
 func (e *tooLargeError) Error() string {
-	return fmt.Sprintf("larger than max_size, which is %d bytes", e.limit)
+	return fmt.Sprintf("larger than max_size, which is %d bytes: with a larger one, mailrow source retry fetches it", e.limit)
 }
 
 // fetch reads a mail and stores it, unless it turns out to be the one that is known to

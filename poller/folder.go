@@ -245,7 +245,7 @@ func (p *pass) carryOut(ctx context.Context) error {
 	}
 	err := p.action(ctx, p.pending)
 	var other *OtherMailError
-	if errors.As(err, &other) {
+	if errors.As(err, &other) && p.others == nil { // once a run: it may be so each time
 		p.Warn(p.source, fmt.Errorf("folder %s: %w", p.mailbox, err))
 		p.others = map[string]bool{}
 		for _, id := range other.IDs {

@@ -106,7 +106,7 @@ type Remover interface {
 type OtherMailError struct{ IDs []string }
 
 func (e *OtherMailError) Error() string {
-	return fmt.Sprintf("the server has given ids to other mails, the first of which is %q: they are read again", e.IDs[0])
+	return fmt.Sprintf("the server has given ids to other mails, the first of which is %q: they are read again, and stored before they are removed", e.IDs[0])
 }
 
 // Archiver is a folder that mails can be moved from.

@@ -200,5 +200,5 @@ func actionOf(f Folder, u URI) (action, error) {
 	default:
 		return nil, nil
 	}
-	return nil, fmt.Errorf("after=%s is not possible in a source of kind %s", u.After, u.Kind)
+	return nil, fmt.Errorf("after=%s is not possible in a source of kind %s: after=keep and after=delete are", u.After, u.Kind)
 }

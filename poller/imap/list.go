@@ -310,7 +310,7 @@ func (l *listing) none(b *batch) error {
 	if l.f.exists < b.exists {
 		return nil
 	}
-	return fmt.Errorf("the server gives nothing of %d mails, or no UID or size of any: it may not be IMAP4rev1", b.want)
+	return fmt.Errorf("the server gives nothing of %d mails, or no UID or size of any: it may not be IMAP4rev1: ask the provider", b.want)
 }
 
 // expunged: the mails after it have got lower numbers.

@@ -7,16 +7,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
-	"mailrow/deliver"
 	"mailrow/internal/deliverytest"
 	"mailrow/internal/dovecottest"
 	"mailrow/internal/scripttest"
 	"mailrow/poller"
 	"mailrow/poller/imap"
-	"mailrow/store/archive/archivetest"
-	"mailrow/store/source"
+	"mailrow/poller/pollertest"
 )
 
 // A server that was restored from a backup may give the UIDs of mails that came after
@@ -43,13 +40,13 @@ S: a OK
 	p := newPolled(t, s.Addr())
 	for i, want := range [][]string{{"a"}, {"a", "b"}, {"a", "b"}, {"a", "b", "c"}} {
 		// What is listed in part is not at stake here.
-		deliverytest.Rows(t, p.dsn, `update mailrow.source_folders set revision = null returning 1`)
+		deliverytest.Rows(t, p.DSN, `update mailrow.source_folders set revision = null returning 1`)
 		after := "keep"
 		if i == 3 {
 			after = "delete"
 		}
-		p.poll(t, "?after="+after)
-		if diff := cmp.Diff(want, deliverytest.Rows(t, p.dsn, `select subject from mailrow.mail order by id`)); diff != "" {
+		p.Poll(t, "?after="+after)
+		if diff := cmp.Diff(want, p.Stored(t, "subject")); diff != "" {
 			t.Errorf("run %d: %s", i+1, diff)
 		}
 	}
@@ -63,14 +60,14 @@ func TestOtherUIDVALIDITY(t *testing.T) {
 			s := dovecottest.Start(t, dovecottest.Config{})
 			p := newPolled(t, s.IMAP)
 			s.Append(t, dovecottest.User, "INBOX", mails(3)...)
-			p.poll(t, "?after=keep")
+			p.Poll(t, "?after=keep")
 			s.Doveadm(t, nil, "mailbox", "update", "-u", dovecottest.User, "--uid-validity", "77", "INBOX")
 			s.Append(t, dovecottest.User, "INBOX", mails(4)[3:]...)
-			if count := p.poll(t, "?"+after); count.Stored != 1 || count.Duplicate != 3 || count.Done != 4 {
+			if count := p.Poll(t, "?"+after); count.Stored != 1 || count.Duplicate != 3 || count.Done != 4 {
 				t.Errorf("%+v", count)
 			}
 			want := []string{"mail 0", "mail 1", "mail 2", "mail 3"}
-			if diff := cmp.Diff(want, deliverytest.Rows(t, p.dsn, `select subject from mailrow.mail order by id`)); diff != "" {
+			if diff := cmp.Diff(want, p.Stored(t, "subject")); diff != "" {
 				t.Errorf("stored: %s", diff)
 			}
 			if got := left(t, s, "INBOX"); got != nil {
@@ -85,40 +82,9 @@ func TestOtherUIDVALIDITY(t *testing.T) {
 	}
 }
 
-// polled is a source that is polled into a database of its own.
-type polled struct {
-	poller poller.Poller
-	source source.Source
-	dsn    string
-}
-
-func newPolled(t *testing.T, addr string) *polled {
+func newPolled(t *testing.T, addr string) *pollertest.Polled {
 	t.Helper()
-	p := &polled{dsn: deliverytest.Database(t)}
-	p.poller = poller.Poller{
-		Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, p.dsn) },
-		Open: func(ctx context.Context, _ source.Source, _ poller.URI) (poller.Source, error) {
-			return imap.Open(ctx, at(t, addr))
-		},
-		Config: deliver.DefaultConfig(),
-		Warn:   func(_ source.Source, err error) { t.Error(err) },
-	}
-	account := "ann"
-	p.source = source.Source{URI: "imap://u1@127.0.0.1", Account: &account}
-	var err error
-	if p.source.ID, err = source.Add(t.Context(), archivetest.Connect(t, p.dsn), p.source); err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-func (p *polled) poll(t *testing.T, parameters string) source.Count {
-	t.Helper()
-	of := p.source
-	of.URI += parameters
-	count, err := p.poller.Run(t.Context(), of)
-	if err != nil {
-		t.Error(err)
-	}
-	return count
+	return pollertest.NewPolled(t, deliverytest.Database(t), "imap://u1@127.0.0.1", func(ctx context.Context) (poller.Source, error) {
+		return imap.Open(ctx, at(t, addr))
+	})
 }

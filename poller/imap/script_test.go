@@ -344,16 +344,7 @@ func TestUnchangedFolderCostsOneRoundTrip(t *testing.T) {
 }
 
 func TestCopyIsRefused(t *testing.T) {
-	s := scripttest.Start(t, nil, three+`
-C: a LIST "" "Done"
-S: * LIST () "/" "Done"
-S: a OK
-C: a SELECT "INBOX"
-S: * 3 EXISTS
-S: * OK [UIDVALIDITY 7] valid
-S: * OK [UIDNEXT 10] next
-S: * OK [PERMANENTFLAGS (\Deleted \Seen \*)] flags
-S: a OK [READ-WRITE] opened
+	s := scripttest.Start(t, nil, three+findArchive+selected+`
 C: a UID SEARCH KEYWORD $MailrowArchiving
 S: * SEARCH
 S: a OK

@@ -384,7 +384,7 @@ func (s *suite) tooLarge() {
 	}
 	s.wantStored([][]byte{mail(0), mail(2)})
 	s.wantLeft([][]byte{large})
-	s.rows(`select state, reason from mailrow.source_messages where mail is null`, "quarantined|fetch: larger than max_size, which is 5000 bytes")
+	s.rows(`select state, reason from mailrow.source_messages where mail is null`, "quarantined|fetch: larger than max_size, which is 5000 bytes: with a larger one, mailrow source retry fetches it")
 	s.maxSize = int64(len(s.given([][]byte{large})[0]))
 	if _, err := source.Retry(ctx, s.conn, s.source("?after=delete").ID); err != nil {
 		s.Fatal(err)

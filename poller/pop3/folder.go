@@ -162,9 +162,9 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, nil
 	case err != io.EOF:
 	case b.size == 0:
-		err = errors.New("the server gives no text for it")
+		err = errors.New("the server gives no text for it: look at it with another program")
 	case b.digest != nil && hex.EncodeToString(b.digest.Sum(nil)) != b.want:
-		err = errors.New("the server gives other bytes for it than when it was listed")
+		err = errors.New("the server gives other bytes for it than when it was listed: it is listed again")
 	default:
 		b.row.sure = true
 		return n, io.EOF

@@ -44,7 +44,7 @@ type Body struct {
 
 // ErrLength says that after the announced bytes of a mail there is something that
 // cannot be there: the length is wrong, and who knows where the mail ends.
-var ErrLength = errors.New("the length of a mail is wrong: what follows it is no IMAP")
+var ErrLength = errors.New("the length of a mail is wrong: what follows it is no IMAP: look at the mail with another program")
 
 // readFetch reads a FETCH up to the text of the mail, or its end.
 func (c *Conn) readFetch(r *Response, text []byte) error {

@@ -163,7 +163,7 @@ func (c *Conn) Select(ctx context.Context, name string, readOnly bool) (*Mailbox
 	}
 	m.ReadOnly = readOnly || cmd.Result.Code == "READ-ONLY"
 	if m.UIDValidity == 0 {
-		return nil, fmt.Errorf("%s: the server gives no UIDVALIDITY, without which no mail can be told from another", strings.TrimSpace(word))
+		return nil, fmt.Errorf("%s: the server gives no UIDVALIDITY, without which no mail can be told from another: poll it by POP3, or ask the provider", strings.TrimSpace(word))
 	}
 	return m, nil
 }
