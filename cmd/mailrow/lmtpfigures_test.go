@@ -75,7 +75,7 @@ func TestFiguresOfLMTP(t *testing.T) {
 		`mailrow_lmtp_refusals_total{code="500"}`:   1,
 		"mailrow_lmtp_batch_mails_sum":              21,
 		"mailrow_lmtp_memory_bytes":                 0,
-		"mailrow_lmtp_memory_limit_bytes":           1 << 20,
+		"mailrow_lmtp_memory_limit_bytes":           4 << 20,
 		"mailrow_lmtp_pool_connections_limit":       2,
 		"mailrow_lmtp_pool_waiting":                 0,
 		"mailrow_lmtp_connections_limit":            200,

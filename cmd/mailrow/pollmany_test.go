@@ -38,7 +38,7 @@ func (w *watching) inMemory(figure string) (kB int64) {
 // Each of many sources has a connection that waits for mail, and all of them together
 // little memory.
 func TestMemoryOfManyIdleSources(t *testing.T) {
-	many := needs.Times(20, 200)
+	many := needs.Times(15, 200)
 	var users []string
 	for i := range many {
 		users = append(users, fmt.Sprintf("user%d", i))
@@ -106,12 +106,14 @@ func TestIdleIsBounded(t *testing.T) {
 
 // Servers that are away cost next to nothing, neither here nor at the database.
 func TestManyUnreachableSources(t *testing.T) {
-	many := needs.Times(50, 200)
+	many := needs.Times(30, 200)
 	p := newPolls(t, deliverytest.Database(t))
 	deliverytest.Rows(t, p.dsn, fmt.Sprintf(`insert into mailrow.sources (uri, account, every)
 		select 'imap://user' || n || '@127.0.0.1:1', 'ann', '1 second' from generate_series(1, %d) n returning 1`, many))
 	w, at := p.watchShown()
-	p.wait(`select count(*) from mailrow.sources where failures > 0`, fmt.Sprint(many))
+	eventually(t, "all have failed", func() bool {
+		return deliverytest.Rows(t, p.dsn, `select count(*) from mailrow.sources where failures > 0`)[0] == fmt.Sprint(many)
+	})
 	const cpu, wait = "process_cpu_seconds_total", 10 * time.Second
 	before, start := metricstest.Read(t, at)[cpu], time.Now()
 	most := 0
