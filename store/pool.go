@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +14,9 @@ import (
 //
 // A mail that finds a connection free is delivered by itself, at once. Mails that
 // have to wait for one are stored together by the next that is: those for the same
-// recipient by one statement and one commit.
+// recipient by one statement and one commit. Two connections at most store mail for
+// one recipient, so that others find one when it is stuck, and since mails that are
+// stored together cost half of what they cost alone.
 type Pool struct {
 	config  *Config
 	prepare atomic.Bool
@@ -24,7 +25,7 @@ type Pool struct {
 	open    atomic.Int32 // connections there are
 
 	mu      sync.Mutex
-	waiting []*pending // for a connection, in their order
+	lanes   map[destination]*lane // of those who deliver
 	batches Batches
 	last    time.Time // when one was committed
 }
@@ -48,7 +49,11 @@ type PoolFigures struct {
 func (p *Pool) Figures() PoolFigures {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return PoolFigures{Size: cap(p.slots), Open: len(p.slots), Idle: len(p.idle), Waiting: len(p.waiting), Batches: p.batches, Committed: p.last}
+	f := PoolFigures{Size: cap(p.slots), Open: len(p.slots), Idle: len(p.idle), Batches: p.batches, Committed: p.last}
+	for _, l := range p.lanes {
+		f.Waiting += len(l.waiting)
+	}
+	return f
 }
 
 // committed counts a commit of so many mails.
@@ -65,6 +70,7 @@ type pending struct {
 	*Delivery
 	threads  Threads
 	deadline time.Time
+	taken    chan struct{} // closed when a connection has it in hand
 	done     chan struct{} // closed when there are results, or an error
 	results  []Result
 	err      error
@@ -74,7 +80,7 @@ type pending struct {
 // prepare says that statements may be kept on the server, which is not so behind a
 // pooler in transaction mode; where it turns out that there is one, none are.
 func NewPool(c *Config, size int, prepare bool) *Pool {
-	p := &Pool{config: c, slots: make(chan struct{}, size), idle: make(chan *Conn, size)}
+	p := &Pool{config: c, slots: make(chan struct{}, size), idle: make(chan *Conn, size), lanes: make(map[destination]*lane)}
 	p.prepare.Store(prepare)
 	return p
 }
@@ -85,7 +91,7 @@ const noDeadline = time.Hour
 // Deliver is Conn.Deliver over a connection that is free, or will be. A connection
 // that turns out to be dead, as after a restart of the server, is replaced once.
 func (p *Pool) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
-	own := &pending{Delivery: d, done: make(chan struct{})}
+	own := &pending{Delivery: d, taken: make(chan struct{}), done: make(chan struct{})}
 	if err := guarded(func() error { own.threads = ThreadsOf(d.Message); return nil }); err != nil {
 		return nil, err
 	}
@@ -93,77 +99,31 @@ func (p *Pool) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 	if own.deadline, limited = ctx.Deadline(); !limited {
 		own.deadline = time.Now().Add(noDeadline)
 	}
-	p.mu.Lock()
-	p.waiting = append(p.waiting, own)
-	p.mu.Unlock()
+	l, leave := p.enter(own)
+	defer leave()
 	for {
+		conn, kept, err := p.takeIn(ctx, l, own)
+		if conn != nil {
+			p.serve(ctx, l, conn, kept)
+			<-l.slots
+			continue
+		}
+		if err != nil && p.withdraw(l, own) {
+			return nil, err
+		}
+		// Some connection has it in hand.
 		select {
 		case <-own.done:
 			return own.results, own.err
-		default:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("store message: %w", ctx.Err())
 		}
-		conn, kept, err := p.take(ctx, own.done)
-		switch {
-		case err != nil && p.leave(own):
-			return nil, err
-		case err != nil: // another has it in hand
-			select {
-			case <-own.done:
-				return own.results, own.err
-			case <-ctx.Done():
-				return nil, fmt.Errorf("store message: %w", ctx.Err())
-			}
-		case conn == nil:
-			return own.results, own.err
-		}
-		p.serve(ctx, conn, kept)
 	}
 }
 
-// leave takes a delivery out of those that wait; false when it is not among them.
-func (p *Pool) leave(own *pending) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	at := slices.Index(p.waiting, own)
-	if at >= 0 {
-		p.waiting = slices.Delete(p.waiting, at, at+1)
-	}
-	return at >= 0
-}
-
-// What one commit may hold: more would make the first wait for the last.
-const (
-	poolMails = 64
-	poolBytes = 1 << 20
-)
-
-// next takes the first that waits, and those that can be stored together with it.
-func (p *Pool) next() (batch *Batch, list []*pending) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.waiting) == 0 {
-		return nil, nil
-	}
-	batch, list = new(Batch), p.waiting[:1:1]
-	rest := p.waiting[1:]
-	if p.prepare.Load() && len(rest) > 0 && batch.Add(list[0].Delivery, list[0].threads) {
-		var others []*pending
-		for _, one := range rest {
-			if len(list) < poolMails && batch.Size()+len(one.Raw) <= poolBytes && batch.Add(one.Delivery, one.threads) {
-				list = append(list, one)
-			} else {
-				others = append(others, one)
-			}
-		}
-		rest = others
-	}
-	p.waiting = rest
-	return batch, list
-}
-
-// serve delivers what is next over a connection, which it gives back.
-func (p *Pool) serve(ctx context.Context, conn *Conn, kept bool) {
-	batch, list := p.next()
+// serve delivers what is next in a lane over a connection, which it gives back.
+func (p *Pool) serve(ctx context.Context, l *lane, conn *Conn, kept bool) {
+	batch, list := p.next(l)
 	if list == nil {
 		p.put(conn, nil)
 		return
@@ -282,10 +242,10 @@ func (p *Pool) Ping(ctx context.Context) error {
 // none to give.
 const pauseWhenFull = time.Second
 
-// take gives a connection, and says whether it was kept from before; nil when done
+// take gives a connection, and says whether it was kept from before; nil when taken
 // is closed first. Who takes one gives it to put. Where the server has no place for
 // one more, it waits for one of those that there are.
-func (p *Pool) take(ctx context.Context, done <-chan struct{}) (conn *Conn, kept bool, err error) {
+func (p *Pool) take(ctx context.Context, taken <-chan struct{}) (conn *Conn, kept bool, err error) {
 	slots, again, full := p.slots, (<-chan time.Time)(nil), error(nil)
 	for {
 		select {
@@ -304,7 +264,7 @@ func (p *Pool) take(ctx context.Context, done <-chan struct{}) (conn *Conn, kept
 			slots, again, full = nil, time.After(pauseWhenFull), err
 		case <-again:
 			slots = p.slots
-		case <-done:
+		case <-taken:
 			return nil, false, nil
 		case <-ctx.Done():
 			if full != nil {
