@@ -1,6 +1,6 @@
 // Package metrics shows a program's figures to a monitoring system: in the text format
 // of Prometheus, version 0.0.4, over HTTP. It is written by hand: the format is a few
-// lines, and the client library would be more code than the programs that use it need.
+// lines, and Prometheus' client library would add 2.9 MB and a dozen modules.
 package metrics
 
 import (
