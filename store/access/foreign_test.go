@@ -44,6 +44,7 @@ var calls = map[string]string{
 	"part":          "select mailrow.part($MAIL, '1') || mailrow.part($MAIL, '2')",
 	"header":        "select mailrow.header($MAIL, 'subject')",
 	"thread":        "select * from mailrow.thread($MAIL)",
+	"newest":        "select x::text from mailrow.newest('bob@example.org') x",
 	"search":        "select * from mailrow.search('" + secret + "')",
 	"search_with":   "select * from mailrow.search_with(array[gen_random_uuid()], '" + secret + "', null, false, '<', '>')",
 	"claim":         "select * from mailrow.claim('mine', 10)",
@@ -102,7 +103,8 @@ func TestForeignReaderSeesNothingAnywhere(t *testing.T) {
 	// The same finds it for who may read it: the check can fail.
 	all := d.role(t, "reader of bob", "login in role mailrow_reader")
 	d.allow(t, all, account("bob"))
-	for _, query := range []string{"select x::text from mailrow.mail x", "select * from mailrow.search('" + secret + "')", "select * from mailrow.claim('mine', 10)"} {
+	for _, query := range []string{"select x::text from mailrow.mail x", "select * from mailrow.search('" + secret + "')", "select * from mailrow.claim('mine', 10)",
+		calls["newest"]} {
 		if found := d.text(t, all, query); !strings.Contains(found, secret) {
 			t.Errorf("%s shows its own reader %q", query, found)
 		}
