@@ -23,7 +23,7 @@ revoke all on all functions in schema mailrow from public;
 grant execute on function
     mailrow.header_fields, mailrow.field_starts, mailrow.undo_quoted_printable, mailrow.undo_encoding, mailrow.read_pieces, mailrow.read_ranges,
     mailrow.wrap_base64, mailrow.put_back, mailrow.place_in_raw, mailrow.whole, mailrow.part_content, mailrow.safe_filename,
-    mailrow.raw, mailrow.part, mailrow.attachment_contents, mailrow.header, mailrow.thread,
+    mailrow.raw, mailrow.part, mailrow.attachment_contents, mailrow.header, mailrow.thread, mailrow.newest,
     mailrow.search, mailrow.search_with, mailrow.my_alarms, mailrow.alarms_with to mailrow_reader;
 grant select on mailrow.search_keys to mailrow_reader;  -- each its own row
 

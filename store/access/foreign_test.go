@@ -45,6 +45,7 @@ var calls = map[string]string{
 	"attachment_contents": "select * from mailrow.attachment_contents($MAIL)",
 	"header":              "select mailrow.header($MAIL, 'subject')",
 	"thread":              "select * from mailrow.thread($MAIL)",
+	"newest":              "select x::text from mailrow.newest('bob@example.org') x",
 	"search":              "select * from mailrow.search('" + secret + "')",
 	"search_with":         "select * from mailrow.search_with(array[gen_random_uuid()], '" + secret + "', null, false, '<', '>')",
 	"my_alarms":           "select * from mailrow.my_alarms()",
@@ -106,7 +107,7 @@ func TestForeignReaderSeesNothingAnywhere(t *testing.T) {
 	all := d.role(t, "reader of bob", "login in role mailrow_reader")
 	d.allow(t, all, account("bob"))
 	for _, query := range []string{"select x::text from mailrow.mail x", "select * from mailrow.search('" + secret + "')", "select * from mailrow.claim('mine', 10)",
-		fmt.Sprintf("select * from mailrow.attachment_contents(%d)", id)} {
+		fmt.Sprintf("select * from mailrow.attachment_contents(%d)", id), calls["newest"]} {
 		if found := d.text(t, all, query); !strings.Contains(found, secret) {
 			t.Errorf("%s shows its own reader %q", query, found)
 		}
