@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Known is a command as help lists it.
+// known is a command as help lists it.
 type known struct {
 	Name     string `json:"name"`
 	Operands string `json:"operands,omitempty"`

@@ -60,13 +60,12 @@ func (s *Shell) fail(r report, err error) error {
 	if r.result != nil {
 		_ = s.write(r.result.Words()) // the failure comes first
 	}
-	place := r.Command + ": "
-	switch {
-	case s.interactive:
-	case r.Command == "":
+	place := ""
+	if !s.interactive {
 		place = fmt.Sprintf("mailrow: line %d: ", r.Line)
-	default:
-		place = fmt.Sprintf("mailrow: line %d: %s: ", r.Line, screen.Line(r.Command))
+	}
+	if r.Command != "" {
+		place += screen.Line(r.Command) + ": "
 	}
 	_, _ = io.WriteString(s.Err, place+r.Error.Text+"\n") // there is no other place to say it
 	return ErrFailed

@@ -129,9 +129,11 @@ func (s *Session) status(ctx context.Context, c *shell.Call) (shell.Result, erro
 	if err != nil {
 		return nil, err
 	}
-	fields := shell.Fields{"folder": name}
+	fields := shell.Fields{"folder": name, "mails": numbers["MESSAGES"]}
 	for item, n := range numbers {
-		fields[strings.ToLower(item)] = n
+		if item != "MESSAGES" {
+			fields[strings.ToLower(item)] = n
+		}
 	}
 	text := fmt.Sprintf("folder %s has %s, %d unseen", name, shell.Count(int(numbers["MESSAGES"]), "mail"), numbers["UNSEEN"])
 	if size, ok := numbers["SIZE"]; ok {

@@ -262,6 +262,7 @@ func TestJSON(t *testing.T) {
 			t.Errorf("no %s in %s", want, out)
 		}
 	}
+	s.Do("status INBOX", `"folder":"INBOX",`, `"mails":1,`, `"unseen":1}}`)
 	out, _ = s.Try("raw SELECTED x", "copy 1 Nowhere")
 	if strings.Count(out, `"ok":false`) != 2 {
 		t.Error(out)
