@@ -228,11 +228,8 @@ func (s *source) CheckArchive(folders []string, archive string) error {
 			return err
 		}
 		for _, part := range append([]string{"."}, parts[:2]...) {
-			switch same, err := files.Same(filepath.Join(path, part), filepath.Join(folder, part)); {
-			case err != nil:
+			if err := files.Apart(filepath.Join(path, part), filepath.Join(folder, part), name); err != nil {
 				return err
-			case same:
-				return fmt.Errorf("%s is folder %s itself, by another name: name another: %w", filepath.Join(path, part), name, fs.ErrInvalid)
 			}
 		}
 	}

@@ -92,11 +92,8 @@ func (s *source) CheckArchive(folders []string, archive string) error {
 		if err != nil {
 			return err
 		}
-		switch same, err := files.Same(path, folder.path); {
-		case err != nil:
+		if err := files.Apart(path, folder.path, name); err != nil {
 			return err
-		case same:
-			return fmt.Errorf("%s is folder %s itself, by another name: name another: %w", path, name, fs.ErrInvalid)
 		}
 		if _, err := s.open(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
