@@ -140,6 +140,7 @@ func hold(t *testing.T, dsn string) (begun, release func()) {
 // Nobody hears that a mail was committed: the client has gone, or the daemon was
 // killed before it could say so. The mail server sends it again, and it is one row.
 func TestReplyThatNobodyHears(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for name, end := range map[string]func(*client, *deliverytest.Daemon){
 		"client gone":   func(c *client, _ *deliverytest.Daemon) { c.Close() },
 		"daemon killed": func(_ *client, d *deliverytest.Daemon) { d.Signal(syscall.SIGKILL) },
@@ -188,6 +189,7 @@ func TestReplyThatNobodyHears(t *testing.T) {
 // Under a service manager that holds the socket, a restart refuses no client, and
 // each that has come has its mail taken.
 func TestRestartUnderServiceManager(t *testing.T) {
+	t.Parallel() // it mostly waits
 	dsn := deliverytest.Database(t)
 	dir := scratch.ForTest(t)
 	socket := filepath.Join(dir, "s")
@@ -317,6 +319,7 @@ func TestManyClientsWithLargeMails(t *testing.T) {
 // Behind a pooler in transaction mode mail is stored as well, also where nobody has
 // said that it is there.
 func TestBehindPgBouncer(t *testing.T) {
+	t.Parallel() // it mostly waits
 	cluster := pgtest.New(t, nil)
 	for name, flags := range map[string][]string{"pooler": {"--pooler"}, "not said": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -341,6 +344,7 @@ func TestBehindPgBouncer(t *testing.T) {
 
 // When a standby is promoted in place of the server, the daemon finds it.
 func TestFailover(t *testing.T) {
+	t.Parallel() // it mostly waits
 	primary := pgtest.New(t, nil)
 	dsn := deliverytest.DatabaseOn(t, primary)
 	standby := primary.Standby(t)
@@ -386,6 +390,7 @@ func attempt(socket, raw, to string) (string, error) {
 
 // What the commands say, and every byte, is in the row.
 func TestRowOfAMail(t *testing.T) {
+	t.Parallel() // it mostly waits
 	dsn, daemon := startDaemon(t)
 	const raw = "Subject: grüße\r\n\r\nlone \r and \n and \r\r\n.\r\n\x00\xff without an end"
 	c, err := dial(daemon.Socket)
