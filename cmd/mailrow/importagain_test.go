@@ -35,12 +35,12 @@ func TestImportOfBrokenArchive(t *testing.T) {
 	dsn := deliverytest.Database(t)
 	path := filepath.Join(t.TempDir(), "list.mbox.gz")
 	broken := bytes.Clone(packed.Bytes())
-	clear(broken[len(broken)*3/4:][:100]) // in the midst of a block
+	clear(broken[len(broken)*3/4:][:100]) // which ends the stream, as it happens
 	there := 0
 	for _, test := range []struct {
 		content []byte
 		says    string
-	}{{packed.Bytes()[:packed.Len()/2], "it is cut off at byte "}, {broken, "it is broken at byte "}, {packed.Bytes(), ""}} {
+	}{{packed.Bytes()[:packed.Len()/2], "it is cut off at byte "}, {broken, "its checksum is wrong at byte "}, {packed.Bytes(), ""}} {
 		write(t, path, string(test.content))
 		cmd := importCommand(dsn, path)
 		var out, said bytes.Buffer
