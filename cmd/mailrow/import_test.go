@@ -158,11 +158,7 @@ func TestImportIsInterrupted(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for begun := time.Now(); time.Since(begun) < time.Minute; time.Sleep(5 * time.Millisecond) {
-		if rows := deliverytest.Rows(t, dsn, "select count(*) from mailrow.messages"); rows[0] != "0" {
-			break
-		}
-	}
+	waitFor(t, dsn, "select count(*) from mailrow.messages")
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
@@ -181,6 +177,17 @@ func TestImportIsInterrupted(t *testing.T) {
 	}
 }
 
+// waitFor waits until a count is not 0.
+func waitFor(t *testing.T, dsn, count string) {
+	t.Helper()
+	for begun := time.Now(); time.Since(begun) < time.Minute; time.Sleep(5 * time.Millisecond) {
+		if rows := deliverytest.Rows(t, dsn, count); rows[0] != "0" {
+			return
+		}
+	}
+	t.Fatal("in vain: ", count)
+}
+
 // An import waits for a database that is restarted, and goes on by itself.
 func TestImportWhileServerRestarts(t *testing.T) {
 	dir := t.TempDir()
@@ -193,10 +200,12 @@ func TestImportWhileServerRestarts(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	// It may take a while to begin, and without a database it does not.
+	waitFor(t, dsn, "select count(*) from pg_stat_activity where query like '%deliver_all($1%' and pid <> pg_backend_pid()")
 	for range 3 {
-		time.Sleep(300 * time.Millisecond)
 		cluster.Stop(t, "immediate")
 		cluster.Start(t)
+		time.Sleep(300 * time.Millisecond)
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v: %s", err, &out)
