@@ -89,6 +89,9 @@ func (p *program) lmtp(c *cobra.Command, d *lmtpDaemon) error {
 		return err
 	}
 	defer pool.Close()
+	if d.stdio && d.metrics != "" {
+		return misused(c, "--metrics is for a daemon, and --stdio serves one client")
+	}
 	if d.stdio {
 		server.ServeConn(stdio{p.in, p.out})
 		return nil
