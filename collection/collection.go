@@ -18,7 +18,7 @@ import (
 // Mail is one mail with what its place says of it.
 type Mail struct {
 	Unit   *Unit  // nil for a mail that was named by itself
-	ID     string // names it in its unit; two mails of one id are the same bytes
+	ID     string // names it in its unit; two mails of one id are the same bytes, but for status fields
 	Path   string // for people: the file, and the way inside it
 	Folder string // levels divided by "/"; INBOX is that without a name
 	Size   int64  // on disk or in its archive, for what tells of progress
@@ -29,9 +29,9 @@ type Mail struct {
 	ModTime    time.Time // of its file, which may only be when that was copied; zero without
 	Sender     *string   // reverse-path, "" for the null one; nil where nobody knows
 
-	// Identity is the SHA-256 of what stays the same when a mail program writes
-	// status fields into the mail; nil where the form knows none.
-	Identity []byte
+	// Identity is what stays the same when a mail program writes status fields into
+	// the mail (package identity); "" where the form knows none.
+	Identity string
 }
 
 // Unit is what is settled as a whole: a folder, or a file that holds many mails.

@@ -218,7 +218,7 @@ func TestNamedAlone(t *testing.T) {
 		"m.pst":       {"!BDN...", nil, "it is a store of Outlook: readpst -r -o FOLDER FILE makes mboxes of it"},
 		"1.emlx": {fmt.Sprintf("%-10d\n%s<plist><dict><key>date-received</key><integer>1772532000</integer>\n"+
 			"<key>flags</key>\n<integer>8590195857</integer></dict></plist>", len(aMail("e")), aMail("e")), []string{`INBOX e \Seen,\Flagged`}, ""},
-		"2.emlx": {"100\n" + aMail("cut"), nil, "it is cut off: what is whole before that is read"},
+		"2.emlx": {"100\n" + aMail("cut"), nil, "it is cut off: copy it anew"},
 	} {
 		path := filepath.Join(dir, name)
 		write(t, path, test.content)

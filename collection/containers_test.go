@@ -191,7 +191,7 @@ func TestCut(t *testing.T) {
 		"mbox.gz": gzipOf([]byte(inMbox.String())), "mbox.zst": zstdOf([]byte(inMbox.String())),
 		"mbox.gz in tar": tarOf(t, file{"in.mbox.gz", string(gzipOf([]byte(inMbox.String())))}),
 	} {
-		most := 0
+		most, named := 0, 0
 		for range 12 {
 			cut := 600 + random.IntN(len(whole)-1200-600)
 			if name == "tar" {
@@ -204,12 +204,21 @@ func TestCut(t *testing.T) {
 				}
 			}
 			most = max(most, len(f.mails))
-			if len(f.failures) != 1 || !strings.Contains(f.failures[0], "cut off") {
+			if len(f.failures) != 1 || !strings.Contains(f.failures[0], fmt.Sprintf("cut off at byte %d", cut)) ||
+				!strings.Contains(f.failures[0], "get a whole copy and import that: only what is missing is stored") {
 				t.Errorf("%s cut at %d: %d mails, %q", name, cut, len(f.mails), f.failures)
+			}
+			if inside := fmt.Sprintf(", in %d.eml: ", len(f.mails)); strings.Contains(f.failures[0], inside) {
+				named++
+			} else if inside = fmt.Sprintf("mail %d: ", len(f.mails)+1); strings.Contains(f.failures[0], inside) {
+				named++
 			}
 		}
 		if most == 0 {
 			t.Errorf("%s: no mail before any cut", name)
+		}
+		if named < 8 { // it may be cut between two of them
+			t.Errorf("%s: %d of 12 reasons say which mail", name, named)
 		}
 	}
 	f := readStream(t, zipOf(t, files...)[:100_000])
@@ -242,10 +251,10 @@ func TestBrokenMembers(t *testing.T) {
 		reason  string
 	}{
 		"encrypted":  {encrypted, []string{"INBOX b"}, "a.eml: it is encrypted: unpack it first"},
-		"bad sum":    {badSum, []string{"INBOX b"}, "a.eml: zip: checksum error"},
-		"bad header": {badHeader, []string{"INBOX a", "INBOX c"}, "stdin: a part of the archive is broken: what is behind it is read"},
+		"bad sum":    {badSum, []string{"INBOX b"}, "a.eml: its checksum is wrong (zip: checksum error): what was read of it before may not be as it was; get a whole copy"},
+		"bad header": {badHeader, []string{"INBOX a", "INBOX c"}, "stdin: a part of the archive is broken before byte 1536: what is behind it is read; get a whole copy"},
 		"broken gzip": {tarOf(t, file{"a.eml", aMail("a")}, file{"x.gz", string(broken)}, file{"c.eml", aMail("c")}),
-			[]string{"INBOX a", "INBOX c"}, "x.gz: "},
+			[]string{"INBOX a", "INBOX c"}, "x.gz: it is broken at byte "},
 		"large": {tarOf(t, file{"a.eml", aMail("a")}, file{"l.eml", large}, file{"c.eml", aMail("c")}),
 			[]string{"INBOX a", "INBOX c"}, "l.eml: it is larger than max_size, which is 1048576 bytes"},
 		"large in an mbox": {[]byte(mailbox("a") + "From x@y Tue Mar  3 10:00:00 2026\n" + large + "\n\n" + mailbox("c")),

@@ -40,7 +40,7 @@ func (s *stream) readEmlx(m member, body io.Reader) error {
 	}
 	size, rest := emlxSize(whole)
 	if size > int64(len(rest)) {
-		return s.failed(m, io.ErrUnexpectedEOF)
+		return s.failed(m, errors.New("it is cut off: copy it anew"))
 	}
 	mail := &Mail{Path: m.path, Raw: rest[:size:size], ModTime: m.modTime, Folder: s.reader.folder(appleFolder(m.dir), "")}
 	readList(mail, rest[size:])

@@ -91,6 +91,8 @@ func (e *entries) readEntry(ctx context.Context, folder poller.Folder, entry pol
 	mail.Raw = raw
 	if e.unit.Kind == KindMaildir || e.unit.Kind == KindMH {
 		mail.Raw, mail.Sender = message.SplitFromLine(raw)
+	} else {
+		mail.Identity = entry.ID
 	}
 	if len(mail.Raw) == 0 {
 		e.reader.visitor.Failed(e.unit, place, errEmpty)

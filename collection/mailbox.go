@@ -1,7 +1,6 @@
 package collection
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 
 	"mailrow/poller"
 	"mailrow/poller/babyl"
+	"mailrow/poller/identity"
 	"mailrow/poller/maildir"
 	"mailrow/poller/mailfile"
 	"mailrow/poller/mbox"
@@ -35,7 +35,7 @@ func newMailfile(name string, kind Kind, body io.Reader) mailfile.Reader {
 }
 
 // readMailbox reads a file of many mails.
-func (s *stream) readMailbox(m member, kind Kind, body *bufio.Reader) error {
+func (s *stream) readMailbox(m member, kind Kind, body io.Reader) error {
 	mails := newMailfile(m.name, kind, body)
 	folder := s.reader.folder(m.dir, s.reader.mailboxName(m))
 	var first *Mail // kept back until there is a second
@@ -48,6 +48,7 @@ func (s *stream) readMailbox(m member, kind Kind, body *bufio.Reader) error {
 					first.Raw = append(first.Raw, file.Blank()...)
 				}
 			}
+			first.Identity = identity.TextOf(first.Raw)
 			if err := s.give(first); err != nil {
 				return err
 			}
@@ -56,17 +57,17 @@ func (s *stream) readMailbox(m member, kind Kind, body *bufio.Reader) error {
 		if err == io.EOF {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
 		place := fmt.Sprintf("%s, mail %d", m.path, number)
+		if err != nil {
+			return within(err, place)
+		}
 		raw, err := s.reader.readLimited(s.ctx, mails, -1)
 		if errors.Is(err, errTooLarge) {
 			s.reader.visitor.Failed(s.unit, place, err)
 			continue
 		}
 		if err != nil {
-			return err
+			return within(err, place)
 		}
 		if len(raw) == 0 {
 			s.reader.visitor.Failed(s.unit, place, errEmpty)
@@ -78,7 +79,10 @@ func (s *stream) readMailbox(m member, kind Kind, body *bufio.Reader) error {
 		}
 		if number == 1 && mayBeOne(m.name) {
 			first = mail
-		} else if err := s.give(mail); err != nil {
+			continue
+		}
+		mail.Identity = identity.TextOf(mail.Raw)
+		if err := s.give(mail); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package collection
 
 import (
-	"bufio"
 	"compress/bzip2"
 	"context"
 	"crypto/sha256"
@@ -39,41 +38,11 @@ type member struct {
 	named   bool // somebody named it: it should be mail
 }
 
-// layerError is trouble of an archive or a compressed file, while something
-// inside of it was read: there is one reason, and it is that layer's.
-type layerError struct {
-	path string
-	err  error
-}
-
-func (e *layerError) Error() string { return e.path + ": " + e.err.Error() }
-func (e *layerError) Unwrap() error { return e.err }
-
 // visitorError is an error of the visitor, which ends all reading.
 type visitorError struct{ err error }
 
 func (e *visitorError) Error() string { return e.err.Error() }
 func (e *visitorError) Unwrap() error { return e.err }
-
-// layer makes its own what goes wrong in a stream.
-type layer struct {
-	from io.Reader
-	path string
-}
-
-func (l *layer) Read(p []byte) (int, error) {
-	n, err := l.from.Read(p)
-	return n, l.own(err)
-}
-
-// own leaves alone what a layer below has made its own.
-func (l *layer) own(err error) error {
-	var below *layerError
-	if err == nil || err == io.EOF || errors.As(err, &below) {
-		return err
-	}
-	return &layerError{l.path, err}
-}
 
 // settle tells the reason of a layer, and gives back only what ends all reading.
 func (s *stream) settle(err error) error {
@@ -90,21 +59,13 @@ func (s *stream) settle(err error) error {
 	if !errors.As(err, &of) {
 		return err
 	}
-	s.reader.visitor.Failed(s.unit, of.path, plainer(of.err))
+	s.reader.visitor.Failed(s.unit, of.path, of.reason())
 	return nil
 }
 
 // readAll reads a stream to its end, and tells what went wrong with it.
 func (s *stream) readAll(m member, from io.Reader) error {
-	return s.settle(s.read(m, &layer{from, m.path}))
-}
-
-// plainer says in plain words what a library says in its own.
-func plainer(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("it is cut off: what is whole before that is read")
-	}
-	return err
+	return s.settle(s.read(m, &layer{from: from, path: m.path}))
 }
 
 // read reads a member by what its content says. Its error is of a layer or of
@@ -113,7 +74,7 @@ func (s *stream) read(m member, from io.Reader) error {
 	if err := s.ctx.Err(); err != nil {
 		return &visitorError{err}
 	}
-	body := bufio.NewReaderSize(from, 64<<10)
+	body := newBody(from)
 	head, err := body.Peek(sniffSize)
 	if err != nil && err != io.EOF {
 		return err
@@ -172,7 +133,7 @@ var (
 
 // failed tells of trouble with one thing.
 func (s *stream) failed(m member, err error) error {
-	s.reader.visitor.Failed(s.unit, m.path, plainer(err))
+	s.reader.visitor.Failed(s.unit, m.path, plainReason(err))
 	return nil
 }
 
@@ -202,13 +163,15 @@ func (s *stream) readMail(m member, body io.Reader) error {
 }
 
 // give hands a mail on, unless it is settled. In an archive its content and
-// folder name it.
+// folder name it; of a mail in a mailbox, the content without status fields.
 func (s *stream) give(m *Mail) error {
 	m.ID, m.Unit = s.id, s.unit
 	if m.ID == "" {
 		sum := sha256.New()
-		fmt.Fprintf(sum, "%s\x00", m.Folder)
-		sum.Write(m.Raw)
+		fmt.Fprintf(sum, "%s\x00%s", m.Folder, m.Identity)
+		if m.Identity == "" {
+			sum.Write(m.Raw)
+		}
 		m.ID = hex.EncodeToString(sum.Sum(nil))
 	}
 	if s.past.Has != nil && s.past.Has(m.ID) {
@@ -223,11 +186,11 @@ func (s *stream) give(m *Mail) error {
 
 // readCompressed reads what is inside of a compressed file. Its name is that of
 // the file without the suffix.
-func (s *stream) readCompressed(m member, kind Kind, body *bufio.Reader) error {
-	in := &layer{path: m.path}
+func (s *stream) readCompressed(m member, kind Kind, body *body) error {
+	in := &layer{path: m.path, at: body.offset}
 	switch kind {
 	case KindGzip:
-		unpacked, err := newGunzip(body)
+		unpacked, err := newGunzip(body.Reader)
 		if err != nil {
 			return s.ownLayer(m, in.own(err))
 		}

@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"path"
 	"strings"
@@ -14,8 +15,8 @@ const tarBlock = 512
 
 // readTar reads the members of a tar. Where a header is broken it goes on with
 // the next that is not: one bad block does not cost what is behind it.
-func (s *stream) readTar(m member, body *bufio.Reader) error {
-	in := &layer{path: m.path}
+func (s *stream) readTar(m member, body *body) error {
+	in := &layer{path: m.path, at: body.offset}
 	blocks := &blocks{from: body}
 	files := tar.NewReader(blocks)
 	for {
@@ -26,8 +27,8 @@ func (s *stream) readTar(m member, body *bufio.Reader) error {
 		case err == io.EOF:
 			return nil
 		case errors.Is(err, tar.ErrHeader):
-			s.reader.visitor.Failed(s.unit, m.path, errors.New("a part of the archive is broken: what is behind it is read"))
-			if err := skipToHeader(body); err != nil {
+			s.reader.visitor.Failed(s.unit, m.path, fmt.Errorf("a part of the archive is broken before byte %d: what is behind it is read; get a whole copy and import that: only what is missing is stored", body.offset()))
+			if err := skipToHeader(body.Reader); err != nil {
 				return s.ownLayer(m, in.own(withoutEOF(err)))
 			}
 			files = tar.NewReader(blocks)
@@ -39,8 +40,8 @@ func (s *stream) readTar(m member, body *bufio.Reader) error {
 		}
 		inner := s.memberOf(m, header.Name)
 		inner.size, inner.modTime = header.Size, header.ModTime
-		if err := s.read(inner, &layer{from: files, path: m.path}); err != nil {
-			return s.ownLayer(m, err)
+		if err := s.read(inner, &layer{from: files, path: m.path, at: body.offset}); err != nil {
+			return s.ownLayer(m, within(err, inner.path))
 		}
 	}
 }

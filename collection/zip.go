@@ -26,8 +26,8 @@ func (s *stream) readZip(m member, body io.Reader) error {
 // readZipAt reads a zip that can be read at any place.
 func (s *stream) readZipAt(m member, at io.ReaderAt, size int64) error {
 	files, err := zip.NewReader(at, size)
-	if errors.Is(err, zip.ErrFormat) {
-		err = errors.New("the archive is cut off or broken: zip -FF mends what can be mended")
+	if errors.Is(err, zip.ErrFormat) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("the archive is cut off or broken: zip -FF mends what can be mended, or get a whole copy")
 	}
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // of a name we only show
 		return s.failed(m, err)

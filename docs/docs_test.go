@@ -53,6 +53,12 @@ func blocks(t *testing.T, kind string, files ...string) (found []block) {
 func demo(t *testing.T) (dsn string) {
 	t.Helper()
 	dsn = deliverytest.Database(t)
+	deliverDemo(t, dsn)
+	return dsn
+}
+
+func deliverDemo(t *testing.T, dsn string) {
+	t.Helper()
 	mails, err := filepath.Glob("../testdata/demo/*.eml")
 	if err != nil || len(mails) == 0 {
 		t.Fatal("no mail in testdata/demo", err)
@@ -70,7 +76,6 @@ func demo(t *testing.T) (dsn string) {
 		}
 		mail.Close()
 	}
-	return dsn
 }
 
 func TestSQLExamples(t *testing.T) {
@@ -80,7 +85,7 @@ func TestSQLExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
-	for _, example := range blocks(t, "sql", "../README.md", "sql.md") {
+	for _, example := range blocks(t, "sql", "../README.md", "sql.md", "volume.md") {
 		results, err := conn.PgConn().Exec(ctx, example.text).ReadAll()
 		if err != nil {
 			t.Errorf("%s%v", example, err)
@@ -95,7 +100,7 @@ func TestSQLExamples(t *testing.T) {
 
 // Each page has its own database, and its examples go in their order.
 func TestConsoleExamples(t *testing.T) {
-	for _, page := range []string{"sql.md", "search.md", "queue.md", "care.md", "security.md", "polling.md", "import.md", "moving.md"} {
+	for _, page := range []string{"sql.md", "search.md", "queue.md", "care.md", "security.md", "polling.md", "import.md", "moving.md", "shell.md"} {
 		t.Run(page, func(t *testing.T) { console(t, page) })
 	}
 }
@@ -104,7 +109,7 @@ func console(t *testing.T, page string) {
 	dsn := demo(t)
 	dir := scratch.ForTest(t)
 	here := strings.NewReplacer()
-	if page == "polling.md" {
+	if page == "polling.md" || page == "shell.md" {
 		here = servers(t, dir)
 	}
 	build := exec.Command("go", "build", "-o", dir, "mailrow/cmd/mailrow")
@@ -126,7 +131,8 @@ func console(t *testing.T, page string) {
 			}
 		}
 	}
-	if page == "sql.md" || page == "queue.md" || page == "security.md" {
+	switch page {
+	case "sql.md", "queue.md", "security.md", "shell.md":
 		return // these have tests of their own, or no SQL
 	}
 	conn := archivetest.Connect(t, dsn)

@@ -57,6 +57,7 @@ type Import struct {
 	Options
 	report *Report
 	memory *memory
+	marked *marked // nil unless all is read again
 	mails  chan *collection.Mail
 	loader *load.Loader
 
@@ -77,6 +78,9 @@ func New(o Options) *Import {
 		places: map[*store.Delivery]place{},
 	}
 	i.memory = newMemory(o, i.row)
+	if o.Again && o.Memory != nil {
+		i.marked = &marked{link: link{open: o.Memory, waiting: o.Waiting}}
+	}
 	return i
 }
 
@@ -115,6 +119,7 @@ func (i *Import) Run(ctx context.Context, paths []string, in io.Reader) (*Report
 	if i.loader != nil {
 		err = errors.Join(err, i.loader.Close())
 	}
+	i.marked.close()
 	i.memory.end()
 	err = errors.Join(err, <-remembered)
 	if cause := context.Cause(i.ctx); cause != nil && ctx.Err() == nil {
@@ -157,9 +162,16 @@ func (i *Import) work(ctx context.Context) {
 			i.room.give(size)
 			continue
 		}
-		if err := i.add(ctx, d, at); err != nil {
+		there, err := i.isMarked(ctx, m, d)
+		if err == nil && there {
+			i.report.count(at, store.Redelivered)
+			i.memory.settle(at, store.Redelivered)
+		} else if err == nil {
+			err = i.add(ctx, d, at)
+		}
+		if err != nil {
 			i.stop(&storeError{err})
-		} else if at.isHuge() {
+		} else if at.isHuge() && !there {
 			continue // it has all the room until it is stored
 		}
 		i.room.give(size)

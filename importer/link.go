@@ -40,12 +40,13 @@ func (l *link) close() {
 
 const longestPause = 30 * time.Second
 
-// insist does something again while the server is away or has no place for us.
+// insist does something again while the server is away, or has no place for us or
+// no room.
 func insist(ctx context.Context, waiting func(error), do func() error) error {
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, longestPause) {
 		err := do()
 		switch store.TroubleOf(err) {
-		case store.TroubleAway, store.TroubleLost, store.TroubleStarting, store.TroubleNoSlot:
+		case store.TroubleAway, store.TroubleLost, store.TroubleStarting, store.TroubleNoSlot, store.TroubleReadOnly, store.TroubleDisk:
 		default:
 			return err
 		}

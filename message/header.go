@@ -11,6 +11,12 @@ const maxName = 256
 
 // lineEnds looks at every line end of the mail until two kinds were met.
 func lineEnds(raw []byte) LineEnds {
+	if bytes.IndexByte(raw, '\r') < 0 {
+		if bytes.IndexByte(raw, '\n') < 0 {
+			return None
+		}
+		return LF
+	}
 	kind := None
 	for pos := 0; ; {
 		i := bytes.IndexByte(raw[pos:], '\n')
@@ -27,7 +33,7 @@ func lineEnds(raw []byte) LineEnds {
 		kind = here
 		pos += i + 1
 	}
-	if kind == None && bytes.IndexByte(raw, '\r') >= 0 {
+	if kind == None {
 		return CR
 	}
 	return kind

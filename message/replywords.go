@@ -23,7 +23,10 @@ func (w headerWords) count() int { return bits.OnesCount8(uint8(w)) }
 // languages programs write it in.
 func headerWord(line string) headerWords {
 	line = strings.TrimLeft(line[:min(len(line), 60)], "*_ \t")
-	colon := strings.IndexAny(line, ":：")
+	colon := strings.IndexByte(line, ':')
+	if wide := strings.Index(line, "："); wide >= 0 && (colon < 0 || wide < colon) {
+		colon = wide
+	}
 	if colon <= 0 || colon > 40 {
 		return 0
 	}
@@ -76,12 +79,14 @@ func isOriginalMarker(line string) bool {
 	if len(line) > longest || len(line) < 2 {
 		return false
 	}
-	inner := strings.Trim(line, "- \t\u00a0")
-	dashed := strings.HasPrefix(line, "--") && strings.HasSuffix(line, "--") && inner != ""
+	dashed := strings.HasPrefix(line, "--") && strings.HasSuffix(line, "--")
 	if !dashed && !endsInColon(line) {
 		return false
 	}
-	inner = strings.ToLower(inner)
+	inner := strings.ToLower(strings.Trim(line, "- \t\u00a0"))
+	if inner == "" {
+		return false
+	}
 	if strings.HasPrefix(inner, "forwarded by ") { // Lotus Notes: with name and date
 		return dashed
 	}

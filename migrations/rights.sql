@@ -15,16 +15,16 @@ grant usage on schema mailrow_delivery, mailrow_polling, mailrow to mailrow_poll
 revoke all on all functions in schema mailrow_polling from public;
 grant execute on function mailrow_delivery.deliver, mailrow_delivery.deliver_one, mailrow_delivery.deliver_next to mailrow_poller;
 grant execute on all functions in schema mailrow_polling to mailrow_poller;
-grant select on mailrow.sources, mailrow.source_folders, mailrow.source_messages, mailrow.source_runs, mailrow.source_status
-    to mailrow_poller;
+grant select on mailrow.sources, mailrow.source_folders, mailrow.source_messages, mailrow.source_runs, mailrow.source_status,
+    mailrow.source_alarms, mailrow.alarms to mailrow_poller;
 
 grant usage on schema mailrow to mailrow_reader;
 revoke all on all functions in schema mailrow from public;
 grant execute on function
     mailrow.header_fields, mailrow.field_starts, mailrow.undo_quoted_printable, mailrow.undo_encoding, mailrow.read_pieces, mailrow.read_ranges,
     mailrow.wrap_base64, mailrow.put_back, mailrow.place_in_raw, mailrow.whole, mailrow.part_content, mailrow.safe_filename,
-    mailrow.raw, mailrow.part, mailrow.header, mailrow.thread,
-    mailrow.search, mailrow.search_with to mailrow_reader;
+    mailrow.raw, mailrow.part, mailrow.attachment_contents, mailrow.header, mailrow.thread, mailrow.newest,
+    mailrow.search, mailrow.search_with, mailrow.my_alarms, mailrow.alarms_with to mailrow_reader;
 grant select on mailrow.search_keys to mailrow_reader;  -- each its own row
 
 grant execute on function
@@ -53,7 +53,7 @@ begin
         end if;
     end loop;
     for v_name in select viewname from pg_views where schemaname = 'mailrow' loop
-        if v_name <> 'source_status' then
+        if v_name not in ('source_status', 'alarms') then
             execute format('grant select on mailrow.%I to mailrow_reader', v_name);
         end if;
         if current_setting('server_version_num')::integer >= 150000 then

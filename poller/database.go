@@ -33,17 +33,9 @@ func (e *databaseError) Unwrap() error { return e.err }
 func (r *run) insist(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
 	giveUp := time.Now().Add(patience)
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
-		err := r.connect(ctx)
-		if err == nil {
-			limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-			err = do(limited)
-			cancel()
-			if err == nil || !r.conn.IsClosed() {
-				return classified(err)
-			}
-			if store.TroubleOf(err) == store.TroubleTimeout {
-				return err // the connection does not outlive a deadline
-			}
+		again, err := r.attempt(ctx, limit, do)
+		if !again {
+			return err
 		}
 		if !passes(err) || time.Now().After(giveUp) {
 			return &databaseError{err}
@@ -55,6 +47,26 @@ func (r *run) insist(ctx context.Context, limit time.Duration, do func(context.C
 		case <-time.After(pause):
 		}
 	}
+}
+
+// attempt does something over the connection, which is made where there is none.
+// again says that there was none to be had, or that it was lost.
+func (r *run) attempt(ctx context.Context, limit time.Duration, do func(context.Context) error) (again bool, err error) {
+	r.using.Lock()
+	defer r.using.Unlock()
+	if err := r.connect(ctx); err != nil {
+		return true, err
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	err = do(limited)
+	switch {
+	case err == nil || !r.conn.IsClosed():
+		return false, classified(err)
+	case store.TroubleOf(err) == store.TroubleTimeout:
+		return false, err // the connection does not outlive a deadline
+	}
+	return true, err
 }
 
 // passes says whether waiting may help against trouble with a connection.
@@ -102,6 +114,22 @@ func (r *run) connect(ctx context.Context) error {
 	r.conn, r.deliverer = conn, store.On(conn.PgConn())
 	r.deliverer.Warm()
 	return nil
+}
+
+// connected says whether there is a connection.
+func (r *run) connected() bool {
+	r.using.Lock()
+	defer r.using.Unlock()
+	return r.conn != nil && !r.conn.IsClosed()
+}
+
+// letGo gives the connection back unless it is in use. The run makes another when it
+// needs one, and goes on if nobody has taken over the source by then.
+func (r *run) letGo() {
+	if r.using.TryLock() {
+		defer r.using.Unlock()
+		r.disconnect()
+	}
 }
 
 func (r *run) disconnect() {

@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,9 @@ import (
 
 	"mailrow/deliver"
 	"mailrow/message"
+	"mailrow/poller/identity"
 	"mailrow/store"
+	"mailrow/store/source"
 )
 
 const (
@@ -21,29 +24,48 @@ const (
 	keptBuffer = 4 << 20
 	// fetching is how long it may take to read a mail.
 	fetching = 10 * time.Minute
+	// contentSize is that of Entry.Content.
+	contentSize = 16
 )
 
 // tooLargeError is a mail that is larger than it may be: it is never cut off.
 type tooLargeError struct{ limit int64 }
 
 func (e *tooLargeError) Error() string {
-	return fmt.Sprintf("larger than max_size, which is %d bytes", e.limit)
+	return fmt.Sprintf("larger than max_size, which is %d bytes: with a larger one, mailrow source retry fetches it", e.limit)
 }
 
-// fetch reads a mail and stores it. An error is one that concerns more than this
-// mail. Otherwise, what is not stored is counted and recorded.
-func (p *pass) fetch(ctx context.Context, e Entry) (stored bool, err error) {
-	mail, err := p.read(ctx, e)
+// fetch reads a mail and stores it, unless it turns out to be the one that is known to
+// be stored under its id. An error is one that concerns more than this mail. Otherwise,
+// what is not stored is counted and recorded.
+func (p *pass) fetch(ctx context.Context, e *Entry, k source.Known) (stored bool, err error) {
+	defer p.release()
+	if err := p.reserve(ctx, e.Size); err != nil {
+		return false, err
+	}
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	mail, err := p.read(ctx, *e)
 	var broken *BrokenError
+	var database *databaseError
 	switch {
+	case errors.As(err, &database):
+		return false, err
 	case errors.Is(err, ErrGone):
 		return false, nil
 	case errors.As(err, &broken):
-		return false, p.broke(ctx, e, err)
+		return false, p.broke(ctx, *e, err)
 	case err != nil:
-		return false, p.fail(ctx, e, fmt.Errorf("fetch: %w", err))
+		return false, p.fail(ctx, *e, fmt.Errorf("fetch: %w", err))
 	}
-	delivery, err := p.delivery(e, mail)
+	sum := identity.Of(mail)
+	e.Content = sum[:contentSize]
+	if k.State == source.Stored && !p.isBack(k) && bytes.Equal(k.Content, e.Content) {
+		p.failures = 0
+		return true, p.stamp(ctx, e, k)
+	}
+	delivery, err := p.delivery(*e, mail)
 	if err != nil {
 		return false, err
 	}
@@ -52,12 +74,11 @@ func (p *pass) fetch(ctx context.Context, e Entry) (stored bool, err error) {
 		results, err = p.deliverer.Deliver(ctx, delivery)
 		return err
 	})
-	var database *databaseError
 	switch {
 	case errors.As(err, &database):
 		return false, err
 	case err != nil:
-		return false, p.fail(ctx, e, err)
+		return false, p.fail(ctx, *e, err)
 	case results[0].Outcome == store.Unknown:
 		return false, fmt.Errorf("recipient %s has neither route nor account, and unknown is reject", delivery.Envelope.Recipients[0].Address)
 	case results[0].Outcome == store.Stored:
@@ -68,6 +89,16 @@ func (p *pass) fetch(ctx context.Context, e Entry) (stored bool, err error) {
 	p.failures = 0
 	p.count.Bytes += int64(len(mail))
 	return true, nil
+}
+
+// stamp keeps what the folder says by now of a mail that is still the same.
+func (p *pass) stamp(ctx context.Context, e *Entry, k source.Known) error {
+	if e.Stamp == k.Stamp {
+		return nil
+	}
+	return p.insist(ctx, p.Config.Timeout, func(ctx context.Context) error {
+		return p.row.Stamp(ctx, p.conn, e.ID, e.Stamp)
+	})
 }
 
 // read gives all bytes of a mail, until the next one is read.
@@ -84,15 +115,18 @@ func (p *pass) read(ctx context.Context, e Entry) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	if cap(p.buffer) > keptBuffer {
-		p.buffer = nil
-	}
 	b := p.buffer[:0]
 	if e.Size >= int64(cap(b)) {
 		b = make([]byte, 0, e.Size+1)
 	}
 	for {
 		if len(b) == cap(b) {
+			if room := max(p.taken, keptBuffer); int64(len(b)) >= room && room <= limit {
+				// It is larger than was said.
+				if err := p.reserve(ctx, limit+1); err != nil {
+					return nil, err
+				}
+			}
 			b = append(b, 0)[:len(b)]
 		}
 		n, err := r.Read(b[len(b):min(int64(cap(b)), limit+1)])
@@ -193,7 +227,7 @@ func (p *pass) delivery(e Entry, mail []byte) (*store.Delivery, error) {
 	if len(d.Lookups) == 0 {
 		return nil, errors.New("the source has neither an account nor a recipient")
 	}
-	d.Raw, d.Message, d.Origin = mail, parsed, p.row.Origin(e.ID)
+	d.Raw, d.Message, d.Origin = mail, parsed, p.row.Origin(e.ID, e.Content, e.Stamp)
 	return d, nil
 }
 

@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,7 @@ func (r *run) folder(ctx context.Context, s Source, name string) error {
 			return err
 		}
 		r.Warn(r.source, fmt.Errorf("folder %s: %w: going on", name, err))
+		r.reconnected()
 		brokeAt = broke.id
 	}
 }
@@ -114,7 +116,7 @@ func (p *pass) through(ctx context.Context, first bool) error {
 	if err := p.chunk(ctx, entries, first); err != nil || ctx.Err() != nil {
 		return err
 	}
-	if err := p.carryOut(ctx); err != nil {
+	if err := p.carryOut(ctx); err != nil || p.again {
 		return err
 	}
 	return p.end(ctx, listing)
@@ -148,30 +150,43 @@ func (p *pass) chunk(ctx context.Context, entries []Entry, first bool) error {
 		if first || k.State == source.New {
 			p.count.Seen++
 		}
-		stored := k.State == source.Stored
-		switch {
-		case k.State == source.Waiting:
-			p.unsettled = true
-		case k.State == source.New, k.State == source.Failed, stored && p.isBack(k):
-			if stored, err = p.fetch(ctx, e); err != nil {
-				return err
-			}
-			if k.State == source.New {
-				p.known++
-			}
-		}
-		switch {
-		case !stored || p.action == nil || k.Done == p.uri.Policy() && p.uri.After == AfterSeen:
-		case p.uri.Delay > 0 && !due[e.ID]:
-			p.unsettled = true
-		default:
-			p.pending = append(p.pending, e)
-			if k.Done != p.uri.Policy() {
-				p.fresh++
-			}
+		if err := p.mail(ctx, e, k, p.uri.Delay == 0 || due[e.ID]); err != nil {
+			return err
 		}
 		if err := p.goOn(ctx); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// mail stores a mail unless it is stored, and says what is to be done with it at the
+// source. due: it is time for that, if it was stored before.
+func (p *pass) mail(ctx context.Context, e Entry, k source.Known, due bool) (err error) {
+	stored := k.State == source.Stored
+	e.Content = k.Content
+	switch {
+	case k.State == source.Waiting:
+		p.unsettled = true
+	case k.State == source.New, k.State == source.Failed, stored && (p.isBack(k) || p.isDoubtful(e, k)):
+		if stored, err = p.fetch(ctx, &e, k); err != nil {
+			return err
+		}
+		if k.State == source.New {
+			p.known++
+		}
+		delete(p.others, e.ID)
+		another := k.Content != nil && !bytes.Equal(k.Content, e.Content)
+		due = due && !(another && p.uri.Delay > 0)
+	}
+	switch {
+	case !stored || p.action == nil || k.Done == p.uri.Policy() && p.uri.After == AfterSeen:
+	case !due:
+		p.unsettled = true
+	default:
+		p.pending = append(p.pending, e)
+		if k.Done != p.uri.Policy() {
+			p.fresh++
 		}
 	}
 	return nil
@@ -196,12 +211,23 @@ func (p *pass) isBack(k source.Known) bool {
 	return k.Done == p.uri.Policy() && (p.uri.After == AfterDelete || p.uri.After == AfterArchive)
 }
 
+// isDoubtful says that a mail which is there under the id of one that was stored may be
+// another.
+func (p *pass) isDoubtful(e Entry, k source.Known) bool {
+	return e.Stamp != k.Stamp && e.Stamp != "" && k.Stamp != "" || p.others[e.ID]
+}
+
 // goOn says now and then that the run goes on.
 func (p *pass) goOn(ctx context.Context) error {
-	p.progress()
+	p.progress(p.count)
 	if p.Tell != nil {
 		p.Tell(p.source, p.count)
 	}
+	return p.stayAlive(ctx)
+}
+
+// stayAlive keeps other pollers away.
+func (p *pass) stayAlive(ctx context.Context) error {
 	if time.Since(p.told) < source.KeepAlive {
 		return nil
 	}
@@ -211,12 +237,24 @@ func (p *pass) goOn(ctx context.Context) error {
 	})
 }
 
-// carryOut does at the source what is pending, all of which is committed.
+// carryOut does at the source what is pending, all of which is committed. Where other
+// mails have the ids of some, the folder is to be listed again for those.
 func (p *pass) carryOut(ctx context.Context) error {
 	if len(p.pending) == 0 {
 		return nil
 	}
-	if err := p.action(ctx, p.pending); err != nil {
+	err := p.action(ctx, p.pending)
+	var other *OtherMailError
+	if errors.As(err, &other) && p.others == nil { // once a run: it may be so each time
+		p.Warn(p.source, fmt.Errorf("folder %s: %w", p.mailbox, err))
+		p.others = map[string]bool{}
+		for _, id := range other.IDs {
+			p.others[id] = true
+		}
+		p.pending = slices.DeleteFunc(p.pending, func(e Entry) bool { return p.others[e.ID] })
+		p.again, err = true, nil
+	}
+	if err != nil {
 		return fmt.Errorf("carry out after=%s: %w", p.uri.Policy(), err)
 	}
 	p.count.Done += int64(len(p.pending))

@@ -9,6 +9,7 @@ package poller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"time"
@@ -72,6 +73,11 @@ type Entry struct {
 	// changes of its flags. Two entries of one id are the same bytes.
 	ID string
 
+	// Stamp is what else tells the mail from another one that the server may give this
+	// ID later, which it should not: the mail is read again when it changes. "" where
+	// there is no such thing, or no need.
+	Stamp string
+
 	Size       int64     // in bytes as Open gives them; -1 where that takes reading
 	Flags      []string  // IMAP flags (RFC 9051 2.3.2) and keywords
 	ReceivedAt time.Time // when it came into the mailbox; zero where nobody knows
@@ -79,6 +85,10 @@ type Entry struct {
 
 	// Place is for the folder alone: where the mail is, as of this listing.
 	Place any
+
+	// Content is, once the mail is stored, by what it is known again: the first 16 bytes
+	// of its identity.Sum. nil where an earlier version stored it.
+	Content []byte
 }
 
 // Remover is a folder that mails can be removed from. Neither this nor its like
@@ -87,8 +97,16 @@ type Entry struct {
 type Remover interface {
 	// Remove removes mails for good, together where that is cheaper. One that is
 	// gone already is no error. After an error some may be removed, and none that
-	// was not asked for.
+	// was not asked for. Its error is an *OtherMailError where only those are left.
 	Remove(ctx context.Context, entries []Entry) error
+}
+
+// OtherMailError says that there are other mails by now under ids of mails that were
+// to be removed, or that nobody can tell: they were left, and are to be stored.
+type OtherMailError struct{ IDs []string }
+
+func (e *OtherMailError) Error() string {
+	return fmt.Sprintf("the server has given ids to other mails, the first of which is %q: they are read again, and stored before they are removed", e.IDs[0])
 }
 
 // Archiver is a folder that mails can be moved from.
@@ -97,6 +115,14 @@ type Archiver interface {
 	// where it is missing. At every moment each mail is in one of the two, or in
 	// both; repeating it after a crash leaves each once in the archive.
 	Archive(ctx context.Context, entries []Entry, folder string) error
+}
+
+// ArchiveChecker is a source of which two names may be one folder, or which cannot
+// make a folder of every name.
+type ArchiveChecker interface {
+	// CheckArchive says why mail of some folders cannot be moved to another one. It is
+	// asked before anything is stored, and touches nothing.
+	CheckArchive(folders []string, archive string) error
 }
 
 // Marker is a folder whose mails can be marked.

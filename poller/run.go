@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"mailrow/deliver"
+	"mailrow/internal/budget"
+	"mailrow/poller/sasl"
 	"mailrow/store"
 	"mailrow/store/source"
 )
@@ -18,6 +22,10 @@ import (
 type Poller struct {
 	Connect func(context.Context) (*pgx.Conn, error)
 	Open    func(context.Context, source.Source, URI) (Source, error)
+
+	// Memory is what mails in hand that are larger than 4 MiB share; nil: without
+	// limit. Smaller ones are bounded by how many runs there are.
+	Memory *budget.Budget
 
 	// Config has the limits of a delivery, and how recipients are read. Account and
 	// mailbox are those of the source.
@@ -30,18 +38,23 @@ type Poller struct {
 // run is one look into a source.
 type run struct {
 	*Poller
+	Config deliver.Config // as it was when the run began
 	source source.Source
 	uri    URI
 
-	conn      *pgx.Conn // nil or closed after it was lost
+	using     sync.Mutex // held while the connection is in use
+	conn      *pgx.Conn  // nil or closed after it was lost
 	deliverer *store.Conn
 	row       source.Run // zero before it has begun
 	count     source.Count
 	told      time.Time // when GoOn was called last
 
-	failures int // mails that failed, one after the other
-	buffer   []byte
-	progress func() // called now and then while all goes well
+	failures    int             // mails that failed, one after the other
+	others      map[string]bool // ids under which there are other mails than those stored
+	buffer      []byte
+	taken       int64              // of Memory
+	progress    func(source.Count) // called now and then while all goes well
+	reconnected func()             // called when a connection to the source is made anew
 }
 
 // Run looks once into a source: every mail of its folders that is not in the
@@ -51,22 +64,22 @@ type run struct {
 // Failures of single mails are counted and no error. An error says that the rest
 // could not be looked at; what is counted is done.
 func (p *Poller) Run(ctx context.Context, s source.Source) (source.Count, error) {
-	return p.run(ctx, s, func() {})
+	r := &run{Poller: p, Config: p.Config, source: s, progress: func(source.Count) {}, reconnected: func() {}}
+	return r.look(ctx)
 }
 
-func (p *Poller) run(ctx context.Context, s source.Source, progress func()) (source.Count, error) {
-	r := &run{Poller: p, source: s, progress: progress}
-	defer r.disconnect()
+func (r *run) look(ctx context.Context) (source.Count, error) {
+	defer r.letGo()
 	if err := r.begin(ctx); err != nil {
 		return r.count, err
 	}
 	err := r.folders(ctx)
 	var database *databaseError
-	if errors.As(err, &database) && (r.conn == nil || r.conn.IsClosed()) {
+	if errors.As(err, &database) && !r.connected() {
 		return r.count, err // the next run finds that this one has died
 	}
 	ended := r.insist(ctx, r.Config.Timeout, func(ctx context.Context) error {
-		return r.row.End(ctx, r.conn, r.count, err)
+		return r.row.End(ctx, r.conn, r.count, err, errors.Is(err, sasl.ErrDenied))
 	})
 	return r.count, errors.Join(err, ended)
 }
@@ -105,19 +118,19 @@ func (r *run) folders(ctx context.Context) error {
 	}
 	opened, err := r.Open(ctx, r.source, r.uri)
 	if err != nil {
-		return fmt.Errorf("open %v: %w", r.uri, err)
+		return unlessEnded(ctx, fmt.Errorf("open %v: %w", r.uri, err))
 	}
 	defer opened.Close()
 	names, err := folderNames(ctx, opened, r.uri)
 	if err != nil {
-		return fmt.Errorf("list folders of %v: %w", r.uri, err)
+		return unlessEnded(ctx, fmt.Errorf("list folders of %v: %w", r.uri, err))
 	}
 	var failed []error
 	for _, name := range names {
 		if ctx.Err() != nil {
 			break
 		}
-		err := r.folder(ctx, opened, name)
+		err := remedied(unlessEnded(ctx, r.folder(ctx, opened, name)))
 		if err == nil {
 			continue
 		}
@@ -130,15 +143,38 @@ func (r *run) folders(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
+// unlessEnded forgets an error that says only that ctx has ended, which is none: a
+// lock is not waited for any longer.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+// remedied says what to do against a full disk on this machine.
+func remedied(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: make room on the disk of the mailbox: nothing is lost, and the next run goes on", err)
+	}
+	return err
+}
+
 // folderNames are those that a URI means: never the one that mail is archived in.
+// What cannot be archived there is an error.
 func folderNames(ctx context.Context, s Source, u URI) ([]string, error) {
 	names, err := s.Folders(ctx, u.Folders)
 	if err != nil || u.After != AfterArchive {
 		return names, err
 	}
 	rest := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == u.Archive })
-	if len(rest) == 0 && len(names) > 0 && len(u.Folders) == 0 {
-		return nil, fmt.Errorf("archive=%s is the only folder there is to look into: name another", u.Archive)
+	if len(rest) == 0 && len(names) > 0 && len(u.Folders) == 0 || slices.Contains(u.Folders, u.Archive) {
+		return nil, fmt.Errorf("archive=%s is the folder itself that is looked into: name another", u.Archive)
+	}
+	if s, ok := s.(ArchiveChecker); ok {
+		if err := s.CheckArchive(rest, u.Archive); err != nil {
+			return nil, fmt.Errorf("archive=%s: %w", u.Archive, err)
+		}
 	}
 	return rest, nil
 }
@@ -164,5 +200,5 @@ func actionOf(f Folder, u URI) (action, error) {
 	default:
 		return nil, nil
 	}
-	return nil, fmt.Errorf("after=%s is not possible in a source of kind %s", u.After, u.Kind)
+	return nil, fmt.Errorf("after=%s is not possible in a source of kind %s: after=keep and after=delete are", u.After, u.Kind)
 }

@@ -110,6 +110,9 @@ func ParseURI(s string) (URI, error) {
 	}
 	rest, found = strings.CutPrefix(rest, "//")
 	if !found && u.Security != exec {
+		if u.Local() && strings.HasPrefix(rest, "/") && !strings.ContainsAny(rest, ":@") {
+			return URI{}, &URIError{u.Kind + " URI with one slash, where there are three", u.Kind + "://" + rest}
+		}
 		return fail("%s URI without //", u.Kind)
 	}
 	place, query, _ := strings.Cut(rest, "?")
@@ -130,6 +133,15 @@ func ParseURI(s string) (URI, error) {
 		return fail("%s URI: %s", u.Kind, reason)
 	}
 	return u, nil
+}
+
+// IsURI reports whether a text is meant to be a source URI, be it a wrong one: it
+// has :// or begins with a kind and a colon.
+func IsURI(s string) bool {
+	scheme, _, found := strings.Cut(s, ":")
+	kind, _, _ := strings.Cut(strings.ToLower(scheme), "+")
+	_, known := kinds[kind]
+	return found && known || strings.Contains(s, "://")
 }
 
 // schemes are those of the kind, in words.

@@ -20,6 +20,29 @@ const (
 	maxIdling = 4
 )
 
+// idling is how many connections to servers wait for mail.
+type idling struct {
+	mu          sync.Mutex
+	limit, used int
+}
+
+// take takes one if enough are left: one for each source that others are to have.
+func (i *idling) take(others int) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.used+others >= i.limit {
+		return false
+	}
+	i.used++
+	return true
+}
+
+func (i *idling) give(n int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.used -= n
+}
+
 var errNotWatched = errors.New("folders of this kind do not tell when mail comes")
 
 // waiter waits for mail to come into a source. A nil one has ended.
@@ -34,11 +57,13 @@ type waiter struct {
 func (w *watch) wait(ctx context.Context, s source.Source) *waiter {
 	waiting, cancel := context.WithCancel(ctx)
 	one := &waiter{cancel, make(chan struct{}), make(chan struct{})}
+	unwatched := w.unwatched(s.ID)
 	go func() {
 		defer cancel()
-		lost := w.follow(waiting, s, one)
+		lost := w.follow(waiting, s, one, unwatched)
 		close(one.done)
-		if lost { // the run that finds what came meanwhile begins to wait anew
+		if lost {
+			w.Figures.change(s.ID, func(f *figure) { f.Reconnects++ }) // the run that finds what came meanwhile begins to wait anew
 			w.wake(ctx, s)
 		}
 	}()
@@ -47,10 +72,12 @@ func (w *watch) wait(ctx context.Context, s source.Source) *waiter {
 
 // follow wakes the source whenever mail may have come, until ctx ends, nobody tells
 // anything any more, or a connection is lost that did.
-func (w *watch) follow(ctx context.Context, s source.Source, one *waiter) bool {
+func (w *watch) follow(ctx context.Context, s source.Source, one *waiter, unwatched int) bool {
 	var folders sync.WaitGroup
 	var lost atomic.Bool
-	list := w.watchers(ctx, s)
+	list := w.watchers(ctx, s, unwatched)
+	w.Figures.change(s.ID, func(f *figure) { f.Waiting = len(list) })
+	defer w.Figures.change(s.ID, func(f *figure) { f.Waiting = 0 })
 	close(one.opened)
 	for _, open := range list {
 		folders.Go(func() {
@@ -71,6 +98,22 @@ func (w *watch) follow(ctx context.Context, s source.Source, one *waiter) bool {
 	folders.Wait()
 	return lost.Load()
 }
+
+// unwatched is how many other sources elsewhere nobody waits for yet.
+func (w *watch) unwatched(id int64) (n int) {
+	for other, s := range w.sources {
+		if other == id || !s.waiter.ended() {
+			continue
+		}
+		if u, err := ParseURI(s.source.URI); err == nil && tells(u) && !u.Local() {
+			n++
+		}
+	}
+	return n
+}
+
+// tells says whether mailboxes of a kind can tell when mail comes.
+func tells(u URI) bool { return u.Kind != "pop3" }
 
 func (w *watch) wake(ctx context.Context, s source.Source) {
 	select {
@@ -103,10 +146,14 @@ type watcher struct {
 	close   func()
 }
 
-func (w *watch) watchers(ctx context.Context, s source.Source) (list []watcher) {
+func (w *watch) watchers(ctx context.Context, s source.Source, unwatched int) (list []watcher) {
 	u, err := ParseURI(s.URI)
-	if err != nil {
+	if err != nil || !tells(u) || !u.Local() && !w.idling.take(0) {
 		return nil
+	}
+	taken := 1
+	if !u.Local() {
+		defer func() { w.idling.give(taken - len(list)) }()
 	}
 	names, err := w.names(ctx, s, u)
 	switch {
@@ -116,10 +163,25 @@ func (w *watch) watchers(ctx context.Context, s source.Source) (list []watcher) 
 		slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
 		names = names[:maxIdling]
 	}
-	for _, name := range names {
-		if one, err := w.watcher(ctx, s, u, name); err == nil {
-			list = append(list, one)
+	for i, name := range names {
+		if i > 0 && !u.Local() {
+			// The first folder of each source comes before the second of any.
+			if !w.idling.take(unwatched) {
+				break
+			}
+			taken++
 		}
+		one, err := w.watcher(ctx, s, u, name)
+		if err != nil {
+			continue
+		}
+		if closeIt := one.close; !u.Local() {
+			one.close = func() {
+				closeIt()
+				w.idling.give(1)
+			}
+		}
+		list = append(list, one)
 	}
 	return list
 }

@@ -171,8 +171,11 @@ type batchTypes struct{ arrival, content, part, address uint32 }
 func (c *Conn) DeliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 	for attempt := 1; ; attempt++ {
 		results, err := c.deliverBatch(ctx, b)
-		if err == nil || attempt == deliverAttempts || !isCollision(err) {
-			return results, err
+		if err == nil {
+			return heard(ctx, results)
+		}
+		if attempt == deliverAttempts || !isCollision(err) {
+			return nil, err
 		}
 	}
 }
@@ -196,7 +199,7 @@ func (c *Conn) deliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 		}
 	})
 	sorted := slices.SortedFunc(slices.Values(contents), func(x, y *content) int { return x.index - y.index })
-	args.records(c.types.content, 1024*len(sorted), func(r *records) {
+	args.records(c.types.content, b.contentSize(), func(r *records) {
 		for _, one := range sorted {
 			d := b.list[one.mail]
 			r.row()
@@ -208,7 +211,7 @@ func (c *Conn) deliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 			r.end()
 		}
 	})
-	args.records(c.types.part, 0, func(r *records) {
+	args.records(c.types.part, 2*recordSize*len(sorted), func(r *records) {
 		for _, one := range contents {
 			parts(b.list[one.mail].Message, func(i int, part *message.Part, cut, content int) {
 				r.row().int4(one.index)
@@ -217,7 +220,7 @@ func (c *Conn) deliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 			})
 		}
 	})
-	args.records(c.types.address, 0, func(r *records) {
+	args.records(c.types.address, 4*recordSize*len(sorted), func(r *records) {
 		for _, one := range contents {
 			eachAddress(b.list[one.mail].Message, func(i int, field, address, name string) {
 				r.row().int4(one.index)
@@ -241,6 +244,18 @@ func (c *Conn) deliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 		return nil, fmt.Errorf("store messages: %w", err)
 	}
 	return b.results(row, arrivals)
+}
+
+// recordSize is about what a part takes of an array of records, or an address.
+const recordSize = 160
+
+// contentSize is about what the contents take of an array of records.
+func (b *Batch) contentSize() int {
+	size := 0
+	for _, d := range b.list {
+		size += 1024 + len(d.Message.Text.Stored) + len(d.Message.HTML.Stored)
+	}
+	return size
 }
 
 // content is one of the distinct mails of a batch.

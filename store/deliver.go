@@ -92,10 +92,23 @@ func (c *Conn) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 			d = d.withoutBody()
 		case isUnprepared(err) && c.prepared != nil:
 			c.prepared = nil
-		case err == nil, attempt >= deliverAttempts, !isCollision(err):
+		case err == nil:
+			return heard(ctx, results)
+		case attempt >= deliverAttempts, !isCollision(err):
 			return results, err
 		}
 	}
+}
+
+// heard gives the results of a delivery that the server calls committed. Where it was
+// canceled before it said so, it may have been waiting for a synchronous standby: then
+// it ends the wait and says so all the same (with a mere notice), and if the server is
+// lost so is the mail.
+func heard(ctx context.Context, results []Result) ([]Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("store message: %w", err)
+	}
+	return results, nil
 }
 
 // withoutBody is the delivery of a mail of which the server cannot take what the
@@ -338,7 +351,7 @@ func fieldsByRule(fields []message.Field, header []byte) bool {
 				break
 			}
 		}
-		if text := string(header[start:end]); text == "\n" || text == "\r\n" || text == "\r" {
+		if isEmptyLine(header[start:end]) {
 			break
 		}
 		if len(fields) == 0 || fields[0].Start != start || fields[0].End != end {
@@ -347,6 +360,14 @@ func fieldsByRule(fields []message.Field, header []byte) bool {
 		fields, start = fields[1:], end
 	}
 	return len(fields) == 0
+}
+
+func isEmptyLine(text []byte) bool {
+	switch string(text) {
+	case "\n", "\r\n", "\r":
+		return true
+	}
+	return false
 }
 
 // client adds p_client_address to p_flags.

@@ -13,6 +13,8 @@ import (
 type Origin struct {
 	Source, Folder int64  // source_id, folder_id
 	ID             string // as the folder gives it, any bytes
+	Content        []byte // 16 bytes by which the mail is known again, or nil
+	Stamp          string // what else the folder says of it, or ""
 }
 
 func (o *Origin) id() string { return SourceID(o.ID) }

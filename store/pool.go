@@ -3,8 +3,9 @@ package store
 import (
 	"context"
 	"fmt"
-	"slices"
+	"math/bits"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,28 +19,56 @@ import (
 // stored together cost half of what they cost alone.
 type Pool struct {
 	config  *Config
-	prepare bool
+	prepare atomic.Bool
 	slots   chan struct{} // a token for each connection there may be
 	idle    chan *Conn
+	open    atomic.Int32 // connections there are
 
-	mu    sync.Mutex
-	lanes map[destination]*lane // of those who deliver
+	mu      sync.Mutex
+	lanes   map[destination]*lane // of those who deliver
+	batches Batches
+	last    time.Time // when one was committed
 }
 
-// perLane is how many connections mail for one recipient may use. While one waits
-// for its commit, the other works.
-const perLane = 2
+// Batches is how many commits have held how many mails: one, two, up to four, eight,
+// 16, 32 and 64.
+type Batches struct {
+	Commits [7]int64
+	Mails   int64
+}
 
-// lane is where mail for one recipient goes.
-type lane struct {
-	slots   chan struct{} // a token for each connection that it may use
-	users   int           // deliveries that have not ended
-	waiting []*pending    // for a connection, in their order
+// PoolFigures is how a Pool is used.
+type PoolFigures struct {
+	Size, Open, Idle int // connections there may be, there are, and that nobody uses
+	Waiting          int // mails that wait for one
+	Batches          Batches
+	Committed        time.Time // when the last of them was; zero before the first
+}
+
+// Figures gives how the pool is used now, and what it has committed.
+func (p *Pool) Figures() PoolFigures {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := PoolFigures{Size: cap(p.slots), Open: len(p.slots), Idle: len(p.idle), Batches: p.batches, Committed: p.last}
+	for _, l := range p.lanes {
+		f.Waiting += len(l.waiting)
+	}
+	return f
+}
+
+// committed counts a commit of so many mails.
+func (p *Pool) committed(mails int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.batches.Commits[bits.Len(uint(mails-1))]++
+	p.batches.Mails += int64(mails)
+	p.last = time.Now()
 }
 
 // pending is a delivery on its way through a Pool.
 type pending struct {
 	*Delivery
+	threads  Threads
 	deadline time.Time
 	taken    chan struct{} // closed when a connection has it in hand
 	done     chan struct{} // closed when there are results, or an error
@@ -49,10 +78,11 @@ type pending struct {
 
 // NewPool makes a pool of at most size connections, none of which is opened yet.
 // prepare says that statements may be kept on the server, which is not so behind a
-// pooler in transaction mode.
+// pooler in transaction mode; where it turns out that there is one, none are.
 func NewPool(c *Config, size int, prepare bool) *Pool {
-	return &Pool{config: c, prepare: prepare, slots: make(chan struct{}, size), idle: make(chan *Conn, size),
-		lanes: make(map[destination]*lane)}
+	p := &Pool{config: c, slots: make(chan struct{}, size), idle: make(chan *Conn, size), lanes: make(map[destination]*lane)}
+	p.prepare.Store(prepare)
+	return p
 }
 
 // noDeadline is that of a delivery whose context has none.
@@ -62,6 +92,9 @@ const noDeadline = time.Hour
 // that turns out to be dead, as after a restart of the server, is replaced once.
 func (p *Pool) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 	own := &pending{Delivery: d, taken: make(chan struct{}), done: make(chan struct{})}
+	if err := guarded(func() error { own.threads = ThreadsOf(d.Message); return nil }); err != nil {
+		return nil, err
+	}
 	var limited bool
 	if own.deadline, limited = ctx.Deadline(); !limited {
 		own.deadline = time.Now().Add(noDeadline)
@@ -88,99 +121,6 @@ func (p *Pool) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 	}
 }
 
-// enter has a delivery wait in its lane, until leave is called.
-func (p *Pool) enter(own *pending) (l *lane, leave func()) {
-	var to destination
-	if len(own.Lookups) > 0 {
-		to = destination{own.Account, own.Lookups[0], own.ExtensionMailbox}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	l = p.lanes[to]
-	if l == nil {
-		width := perLane
-		if !p.prepare { // nothing is stored together
-			width = cap(p.slots)
-		}
-		l = &lane{slots: make(chan struct{}, width)}
-		p.lanes[to] = l
-	}
-	l.users++
-	l.waiting = append(l.waiting, own)
-	return l, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if l.users--; l.users == 0 {
-			delete(p.lanes, to)
-		}
-	}
-}
-
-// withdraw takes a delivery out of those that wait; false when it is not among them.
-func (p *Pool) withdraw(l *lane, own *pending) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	at := slices.Index(l.waiting, own)
-	if at >= 0 {
-		l.waiting = slices.Delete(l.waiting, at, at+1)
-	}
-	return at >= 0
-}
-
-// takeIn is take for a delivery that waits in its lane, whose slot goes with the
-// connection; nil when another connection takes the delivery in hand first.
-func (p *Pool) takeIn(ctx context.Context, l *lane, own *pending) (conn *Conn, kept bool, err error) {
-	select {
-	case <-own.taken:
-		return nil, false, nil
-	default:
-	}
-	select {
-	case <-own.taken:
-		return nil, false, nil
-	case l.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, false, fmt.Errorf("wait for a connection: %w", ctx.Err())
-	}
-	if conn, kept, err = p.take(ctx, own.taken); conn == nil {
-		<-l.slots
-	}
-	return conn, kept, err
-}
-
-// What one commit may hold: more would make the first wait for the last.
-const (
-	poolMails = 64
-	poolBytes = 1 << 20
-)
-
-// next takes the first that waits, and those that can be stored together with it.
-func (p *Pool) next(l *lane) (batch *Batch, list []*pending) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(l.waiting) == 0 {
-		return nil, nil
-	}
-	batch, list = new(Batch), l.waiting[:1:1]
-	rest := l.waiting[1:]
-	if p.prepare && len(rest) > 0 && batch.Add(list[0].Delivery, ThreadsOf(list[0].Message)) {
-		var others []*pending
-		for _, one := range rest {
-			if len(list) < poolMails && batch.Size()+len(one.Raw) <= poolBytes && batch.Add(one.Delivery, ThreadsOf(one.Message)) {
-				list = append(list, one)
-			} else {
-				others = append(others, one)
-			}
-		}
-		rest = others
-	}
-	l.waiting = rest
-	for _, one := range list {
-		close(one.taken)
-	}
-	return batch, list
-}
-
 // serve delivers what is next in a lane over a connection, which it gives back.
 func (p *Pool) serve(ctx context.Context, l *lane, conn *Conn, kept bool) {
 	batch, list := p.next(l)
@@ -197,15 +137,23 @@ func (p *Pool) serve(ctx context.Context, l *lane, conn *Conn, kept bool) {
 	}
 	if len(list) > 1 {
 		limited, cancel := context.WithDeadline(context.WithoutCancel(ctx), latest)
-		results, err := conn.DeliverBatch(limited, batch)
+		var results []Result
+		err := guarded(func() (err error) {
+			results, err = conn.DeliverBatch(limited, batch)
+			return err
+		})
 		cancel()
 		if err == nil {
+			p.committed(len(list))
 			for i, one := range list {
 				one.results = results[i : i+1 : i+1]
 				close(one.done)
 			}
 			p.put(conn, nil)
 			return
+		}
+		if isUnprepared(err) {
+			p.prepare.Store(false)
 		}
 	}
 	// One of them may be what the database does not take: it shall not keep the others.
@@ -215,6 +163,9 @@ func (p *Pool) serve(ctx context.Context, l *lane, conn *Conn, kept bool) {
 			one.err = err
 		} else {
 			conn, kept, err = p.alone(ctx, conn, kept, one)
+		}
+		if one.err == nil {
+			p.committed(1)
 		}
 		close(one.done)
 	}
@@ -228,27 +179,45 @@ func (p *Pool) serve(ctx context.Context, l *lane, conn *Conn, kept bool) {
 func (p *Pool) alone(ctx context.Context, conn *Conn, kept bool, one *pending) (*Conn, bool, error) {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), one.deadline)
 	defer cancel()
-	one.results, one.err = conn.Deliver(ctx, one.Delivery)
+	one.deliver(ctx, conn)
 	if one.err == nil || !conn.isBroken(one.err) {
 		return conn, true, nil
 	}
-	conn.abandon()
+	p.abandon(conn)
 	if !kept || ctx.Err() != nil {
 		<-p.slots
 		return nil, false, one.err
 	}
-	conn, err := p.open(ctx)
+	conn, err := p.connect(ctx)
 	if err != nil {
 		one.err = err
 		return nil, false, err
 	}
-	one.results, one.err = conn.Deliver(ctx, one.Delivery)
+	one.deliver(ctx, conn)
 	if one.err != nil && conn.isBroken(one.err) {
-		conn.abandon()
+		p.abandon(conn)
 		<-p.slots
 		return nil, false, one.err
 	}
 	return conn, true, nil
+}
+
+func (one *pending) deliver(ctx context.Context, conn *Conn) {
+	one.err = guarded(func() (err error) {
+		one.results, err = conn.Deliver(ctx, one.Delivery)
+		return err
+	})
+}
+
+// guarded makes an error of a panic: a defect of ours costs the mail that has met it a
+// try, and not the connection or the mails that wait with it.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("store message: panic: %v", fault)
+		}
+	}()
+	return do()
 }
 
 // Ping tells whether the database can be reached, with the errors of Connect.
@@ -259,8 +228,8 @@ func (p *Pool) Ping(ctx context.Context) error {
 	}
 	err = conn.ping(ctx)
 	if kept && err != nil && ctx.Err() == nil {
-		conn.abandon()
-		if conn, err = p.open(ctx); err != nil {
+		p.abandon(conn)
+		if conn, err = p.connect(ctx); err != nil {
 			return err
 		}
 		err = conn.ping(ctx)
@@ -269,32 +238,52 @@ func (p *Pool) Ping(ctx context.Context) error {
 	return err
 }
 
+// pauseWhenFull is how long nobody asks for another connection after the server had
+// none to give.
+const pauseWhenFull = time.Second
+
 // take gives a connection, and says whether it was kept from before; nil when taken
-// is closed first. Who takes one gives it to put.
+// is closed first. Who takes one gives it to put. Where the server has no place for
+// one more, it waits for one of those that there are.
 func (p *Pool) take(ctx context.Context, taken <-chan struct{}) (conn *Conn, kept bool, err error) {
-	select {
-	case conn := <-p.idle:
-		return conn, true, nil
-	default:
-	}
-	select {
-	case conn := <-p.idle:
-		return conn, true, nil
-	case p.slots <- struct{}{}:
-		conn, err := p.open(ctx)
-		return conn, false, err
-	case <-taken:
-		return nil, false, nil
-	case <-ctx.Done():
-		return nil, false, fmt.Errorf("wait for a connection: %w", ctx.Err())
+	slots, again, full := p.slots, (<-chan time.Time)(nil), error(nil)
+	for {
+		select {
+		case conn := <-p.idle:
+			return conn, true, nil
+		default:
+		}
+		select {
+		case conn := <-p.idle:
+			return conn, true, nil
+		case slots <- struct{}{}:
+			conn, err := p.connect(ctx)
+			if TroubleOf(err) != TroubleNoSlot || p.open.Load() == 0 {
+				return conn, false, err
+			}
+			slots, again, full = nil, time.After(pauseWhenFull), err
+		case <-again:
+			slots = p.slots
+		case <-taken:
+			return nil, false, nil
+		case <-ctx.Done():
+			if full != nil {
+				return nil, false, full
+			}
+			return nil, false, fmt.Errorf("wait for a connection: %w", ctx.Err())
+		}
 	}
 }
 
-// open makes the connection of a slot that is taken, or gives the slot back.
-func (p *Pool) open(ctx context.Context) (*Conn, error) {
+// connect makes the connection of a slot that is taken, or gives the slot back.
+func (p *Pool) connect(ctx context.Context) (*Conn, error) {
 	conn, err := Connect(ctx, p.config)
-	if err == nil && p.prepare {
-		if err = conn.prepareAll(ctx); err != nil {
+	if err == nil && p.prepare.Load() {
+		switch err = conn.prepareAll(ctx); {
+		case isUnprepared(err):
+			p.prepare.Store(false)
+			conn.prepared, err = nil, nil
+		case err != nil:
 			conn.abandon()
 		}
 	}
@@ -302,13 +291,20 @@ func (p *Pool) open(ctx context.Context) (*Conn, error) {
 		<-p.slots
 		return nil, err
 	}
+	p.open.Add(1)
 	return conn, nil
+}
+
+// abandon closes a connection, whose slot remains taken.
+func (p *Pool) abandon(conn *Conn) {
+	conn.abandon()
+	p.open.Add(-1)
 }
 
 // put gives a connection back after its use ended so.
 func (p *Pool) put(conn *Conn, err error) {
 	if err != nil && conn.isBroken(err) {
-		conn.abandon()
+		p.abandon(conn)
 		<-p.slots
 		return
 	}
@@ -320,7 +316,7 @@ func (p *Pool) Close() {
 	for {
 		select {
 		case conn := <-p.idle:
-			conn.abandon()
+			p.abandon(conn)
 			<-p.slots
 		default:
 			return
@@ -340,10 +336,14 @@ func (c *Conn) abandon() {
 // isBroken says that a connection is of no use after this error.
 func (c *Conn) isBroken(err error) bool {
 	switch TroubleOf(err) {
-	case TroubleStarting, TroubleLost, TroubleSchema: // migrated meanwhile: statements are to be prepared anew
+	case TroubleStarting, TroubleLost:
+		return true
+	case TroubleSchema: // migrated meanwhile: statements are to be prepared anew
+		return true
+	case TroubleReadOnly: // a session stays what it was made by settings that have changed since
 		return true
 	}
-	return c.Lost()
+	return c.Lost() || c.pg.IsBusy() // a panic came amid its use
 }
 
 func (c *Conn) ping(ctx context.Context) error {

@@ -27,7 +27,7 @@ type statement struct {
 const (
 	deliverCount    = 59
 	deliverOneCount = 55
-	originCount     = 3
+	originCount     = 5
 )
 
 var (
@@ -70,6 +70,8 @@ func (c *Conn) exec(ctx context.Context, s statement, d *Delivery, args *argumen
 		args.int8(o.Source)
 		args.int8(o.Folder)
 		args.text(o.id())
+		args.bytea(o.Content)
+		args.textOrNull(o.Stamp)
 	}
 	if c.prepared == nil {
 		return c.pg.ExecParams(ctx, s.sql, args.values, args.types, args.format, nil), nil

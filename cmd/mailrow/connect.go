@@ -112,6 +112,15 @@ func (p *program) open(c *cobra.Command) (*pgx.Conn, error) {
 	return conn, nil
 }
 
+// connector is open for who has a context of its own for each connection.
+func (p *program) connector(c *cobra.Command) func(context.Context) (*pgx.Conn, error) {
+	return func(ctx context.Context) (*pgx.Conn, error) {
+		within := *c
+		within.SetContext(ctx)
+		return p.open(&within)
+	}
+}
+
 // with lends a connection of open to a command.
 func (p *program) with(c *cobra.Command, use func(context.Context, *pgx.Conn) error) error {
 	conn, err := p.open(c)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
@@ -23,7 +25,8 @@ func (p *program) exportCommand() *cobra.Command {
 		Short: "Write mail into an mbox, a Maildir or single files",
 		Long: `Writes the selected mails, or all, the oldest first and byte for byte as received:
 
-  mbox     one file in the form mboxrd; PATH may be - for standard output
+  mbox     one file in the form mboxrd: call it PATH.mboxrd, so that mailrow
+           import gives the mails back exactly; - is standard output
   maildir  in folder PATH a Maildir for each account, mailboxes as its folders
   eml      in folder PATH a file ACCOUNT/MAILBOX/ID.eml for each mail
 
@@ -31,9 +34,9 @@ No file has its name before it is whole. An export to maildir or eml that was
 interrupted goes on when it is started again: files that are there with the size
 of their mail are left as they are. A mail that the database cannot give is
 named on standard error, the others are exported, and the exit status is 1.`,
-		Example: `  mailrow export --format mbox --account ann@example.com ann.mbox
+		Example: `  mailrow export --format mbox --account ann@example.com ann.mboxrd
   mailrow export --format maildir /var/backups/mail
-  mailrow export --format mbox --since 7d - | zstd > week.mbox.zst`,
+  mailrow export --format mbox --since 7d - | zstd > week.mboxrd.zst`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := s.read(c, ids); err != nil {
@@ -112,8 +115,15 @@ func (p *program) export(ctx context.Context, conn *pgx.Conn, s selection, targe
 	if count.Skipped > 0 {
 		there = fmt.Sprintf(", %d were there", count.Skipped)
 	}
-	return p.write(fmt.Sprintf("exported %d mails, %d bytes%s\n", count.Mails, count.Bytes, there))
+	hint := ""
+	if mbox, is := target.(interface{ Quoted() bool }); is && mbox.Quoted() && !strings.EqualFold(filepath.Ext(path), mboxrd) {
+		hint = "; lines that begin with From are quoted: call it " + printable(filepath.Base(path)+mboxrd) + " before you import it"
+	}
+	return p.write(fmt.Sprintf("exported %d mails, %d bytes%s%s\n", count.Mails, count.Bytes, there, hint))
 }
+
+// mboxrd ends names of files that mailrow import takes the quotes off from.
+const mboxrd = ".mboxrd"
 
 // fileError adds the remedy for an error of the file system.
 func fileError(err error) error {

@@ -11,7 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"mailrow/internal/corpus"
 	"mailrow/internal/deliverytest"
+	"mailrow/internal/needs"
 	"mailrow/internal/newfile"
 	"mailrow/store/archive/archivetest"
 )
@@ -119,5 +123,60 @@ func TestMboxIsKilled(t *testing.T) {
 	}
 	if left := files(t, dir); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// What is exported in any form and imported again is the same mail, byte for byte.
+func TestExportAndImport(t *testing.T) {
+	odd := t.TempDir()
+	for i, raw := range []string{
+		"Subject: quotes\n\nFrom here\n>From there\n>>From\n> From\n", "Subject: CRLF\r\n\r\nFrom x\r\n", "Subject: no line end\n\nx",
+		"Subject: many\n\n\n\n\n", "Subject: nul\n\n\x00\xff\n", "Subject: header only\n", "Subject: no end of header",
+		"From: a@b\n\nFrom a@b Tue Mar  3 10:00:00 2026\nSubject: no mail\n\n", "no header\n\nat all\n", "\nSubject: begins with an empty line\n",
+	} {
+		write(t, filepath.Join(odd, fmt.Sprintf("%d.eml", i)), raw)
+	}
+	sources := []string{odd, "../../testdata/message", "../../testdata/demo"}
+	if dir, err := corpus.Find(); err == nil {
+		sources = append(sources, filepath.Join(dir, "torture"))
+		if needs.Times(0, 1) == 1 {
+			sources = append(sources, filepath.Join(dir, "real"))
+		}
+	}
+	dsn := deliverytest.Database(t)
+	run := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command("mailrow", args...)
+		cmd.Env = append(os.Environ(), "DATABASE_URL="+dsn)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("mailrow %v: %v: %.1000s", args, err, out)
+		}
+		return string(out)
+	}
+	sums := func(account string) []string {
+		return deliverytest.Rows(t, dsn, `select distinct encode(sha256, 'hex') from mailrow.mail where account = $1 order by 1`, account)
+	}
+	run(append([]string{"import", "--account", "source"}, sources...)...)
+	want := sums("source")
+	if len(want) < 100 {
+		t.Errorf("only %d mails", len(want))
+	}
+	for _, test := range []struct{ format, path string }{
+		{"mbox", "all.mboxrd"}, {"maildir", "maildir"}, {"eml", "eml"},
+	} {
+		path := filepath.Join(t.TempDir(), test.path)
+		if out := run("export", "--format", test.format, "--account", "source", path); strings.Contains(out, "quoted") {
+			t.Errorf("%s: %s", test.format, out)
+		}
+		run("import", "--account", test.format, path)
+		if diff := cmp.Diff(want, sums(test.format)); diff != "" {
+			t.Errorf("%s: %s", test.format, diff)
+		}
+	}
+	// Nothing but its name says that a file is mboxrd.
+	plain := filepath.Join(t.TempDir(), "all.mbox")
+	if out := run("export", "--format", "mbox", "--account", "source", plain); !strings.HasSuffix(out, "; lines that begin with From are quoted: call it all.mbox.mboxrd before you import it\n") {
+		t.Errorf("said %s", out)
 	}
 }

@@ -145,8 +145,7 @@ func (p *program) openDatabase(c *cobra.Command, o *importer.Options) error {
 	if err != nil {
 		return addressError(dsn, from, err)
 	}
-	log := p.log()
-	o.Waiting = func(err error) { log.Warn().Err(err).Msg("waiting for the database") }
+	o.Waiting = p.waiting()
 	o.Memory = func(context.Context) (*pgx.Conn, error) { return p.connect(c) }
 	o.Database = config
 	return nil

@@ -59,7 +59,9 @@ func soFar(ctx context.Context, err error, format string, args ...any) error {
 	switch {
 	case errors.As(err, &said) && said.done != "":
 		return err
-	case errors.Is(err, context.Canceled) || said != nil:
+	case said != nil:
+		return &interruption{said.signal, fmt.Sprintf(format, args...)}
+	case errors.Is(err, context.Canceled):
 		if errors.As(context.Cause(ctx), &stop) {
 			return &interruption{stop.signal, fmt.Sprintf(format, args...)}
 		}

@@ -14,6 +14,8 @@ import (
 
 	"mailrow/deliver"
 	"mailrow/deliver/lmtp"
+	"mailrow/internal/budget"
+	"mailrow/internal/socket"
 	"mailrow/internal/systemd"
 	"mailrow/message"
 	"mailrow/store"
@@ -22,6 +24,7 @@ import (
 // lmtpDaemon is what the command lmtp was asked for.
 type lmtpDaemon struct {
 	listen      []string
+	metrics     string
 	stdio       bool
 	connections int
 	clients     int
@@ -53,6 +56,9 @@ passwords, so let nobody else reach it. Under systemd the sockets of the socket 
 are taken, and stay open while the program is restarted. With --stdio one client is
 served on standard input and output, as Exim's lmtp transport runs a command.
 
+With --metrics it answers a monitoring system: GET /metrics and /healthz over HTTP, on
+a socket of the same kinds.
+
 SIGTERM ends the program when the mails in hand are stored, after 30 seconds at most;
 the MTA hears 421 and comes again.`,
 		Example: `  mailrow lmtp --listen unix:/run/mailrow/lmtp,mode=0660,group=postfix
@@ -62,6 +68,7 @@ the MTA hears 421 and comes again.`,
 	}
 	flags := c.Flags()
 	flags.StringArrayVar(&d.listen, "listen", nil, "`socket` to listen on; may be repeated")
+	flags.StringVar(&d.metrics, "metrics", "", "`socket` that shows figures to a monitoring system")
 	flags.BoolVar(&d.stdio, "stdio", false, "serve one client on standard input and output")
 	flags.IntVar(&d.connections, "connections", 8, "connections to the database, at most")
 	flags.IntVar(&d.clients, "clients", 200, "clients at once; those beyond are sent away with 421")
@@ -90,11 +97,20 @@ func (p *program) lmtp(c *cobra.Command, d *lmtpDaemon) error {
 	if err != nil {
 		return err
 	}
-	return p.serveLMTP(c.Context(), server, listeners, func(ctx context.Context) {
+	ctx, stop := context.WithCancelCause(c.Context())
+	defer stop(nil)
+	if err := serveFigures(ctx, d.metrics, lmtpFigures(server, pool), stop); err != nil {
+		return err
+	}
+	err = p.serveLMTP(ctx, server, listeners, func(ctx context.Context) {
 		if d.index {
 			p.indexAlong(ctx, c)
 		}
 	})
+	if c.Context().Err() == nil {
+		err = errors.Join(context.Cause(ctx), err)
+	}
+	return err
 }
 
 // lmtpServer makes the server, which delivers as the configuration says.
@@ -150,7 +166,7 @@ func (p *program) lmtpServer(c *cobra.Command, d *lmtpDaemon, config deliver.Con
 			return nil
 		},
 		Hostname: d.hostname, MaxSize: config.MaxSize, MaxRecipients: lmtpRecipients, MaxClients: d.clients,
-		Memory:         lmtp.NewBudget(memory),
+		Memory:         budget.New(memory),
 		CommandTimeout: commandTimeout, DataTimeout: dataTimeout, DeliverTimeout: config.Timeout,
 	}, pool, nil
 }
@@ -195,7 +211,7 @@ func (d *lmtpDaemon) listeners(c *cobra.Command) ([]net.Listener, error) {
 		return nil, err
 	}
 	for _, address := range d.listen {
-		l, err := lmtp.Listen(address)
+		l, err := socket.Listen(address)
 		if err != nil {
 			for _, open := range list {
 				open.Close()
@@ -221,9 +237,9 @@ func (p *program) serveLMTP(ctx context.Context, server *lmtp.Server, listeners 
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	go along(working)
-	go systemd.Watchdog(working, func(context.Context) error {
+	go systemd.Watchdog(working, func(time.Duration) bool {
 		server.Clients() // answers unless the server is stuck
-		return nil
+		return true
 	})
 	if err := systemd.Notify(systemd.Ready); err != nil {
 		log.Warn().Err(err).Msg("systemd")

@@ -29,13 +29,19 @@ type passwordFlags struct {
 }
 
 func (f *passwordFlags) flags(c *cobra.Command) {
+	f.places(c)
+	c.Flags().BoolVar(&f.seal, "seal", false, "ask for the password, and store it encrypted")
+	c.MarkFlagsMutuallyExclusive("password-file", "password-env", "password-command", "credential", "seal")
+}
+
+// places are the flags for who asks for the password where none of them is given.
+func (f *passwordFlags) places(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.file, "password-file", "", "the password is the line in this `file`, which others cannot read")
-	flags.StringVar(&f.env, "password-env", "", "the password is this environment `variable` of mailrow poll")
+	flags.StringVar(&f.env, "password-env", "", "the password is this environment `variable` of the program that logs in")
 	flags.StringVar(&f.command, "password-command", "", "the password is the first line that this `command` prints, such as 'pass show mail/ann'")
 	flags.StringVar(&f.credential, "credential", "", "the password is the systemd credential of this `name`")
-	flags.BoolVar(&f.seal, "seal", false, "ask for the password, and store it encrypted")
-	c.MarkFlagsMutuallyExclusive("password-file", "password-env", "password-command", "credential", "seal")
+	c.MarkFlagsMutuallyExclusive("password-file", "password-env", "password-command", "credential")
 }
 
 // reference is what the flags say; the zero Reference where they say nothing, or
@@ -84,11 +90,8 @@ func (p *program) password(c *cobra.Command, f passwordFlags, u poller.URI) (fou
 
 // keeper knows where the key is, and has secrets.
 func (p *program) keeper(c *cobra.Command) *credentials.Keeper {
-	return &credentials.Keeper{Key: p.keyFile(), Connect: func(ctx context.Context) (*pgx.Conn, error) {
-		within := *c // a refreshed token is stored even after an interruption
-		within.SetContext(ctx)
-		return p.open(&within)
-	}}
+	// A refreshed token is stored even after an interruption.
+	return &credentials.Keeper{Key: p.keyFile(), Connect: p.connector(c)}
 }
 
 // keyFile is where the key is: MAILROW_KEY_FILE, a credential of systemd's or
@@ -169,11 +172,13 @@ func (p *program) ask(ctx context.Context, prompt string) (sasl.Secret, error) {
 
 // lines are those of standard input, which cannot be interrupted: what reads them
 // ends with the program.
-func (p *program) lines() <-chan string {
+func (p *program) lines() <-chan string { return p.linesOf(p.in) }
+
+func (p *program) linesOf(r io.Reader) <-chan string {
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
-		for in := bufio.NewReader(p.in); ; {
+		for in := bufio.NewReader(r); ; {
 			text, err := in.ReadString('\n')
 			if text != "" {
 				lines <- strings.TrimRight(text, "\r\n")

@@ -4,17 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"mailrow/deliver"
+	"mailrow/internal/budget"
 	"mailrow/poller"
 	"mailrow/store/load"
 	"mailrow/store/source"
@@ -63,7 +61,8 @@ func (p *program) pollCommand() *cobra.Command {
 	var d destination
 	var f passwordFlags
 	var watch, asJSON bool
-	var atOnce int
+	var daemon pollDaemon
+	var memory string
 	c := &cobra.Command{
 		Use:   "poll [SOURCE...]",
 		Short: "Fetch mail from mailboxes elsewhere",
@@ -78,42 +77,51 @@ cannot be fetched five times is left alone: mailrow source failed lists such mai
 
 With --watch it goes on until SIGTERM or SIGINT: it looks into each source when its
 time has come or mail comes in, and follows table mailrow.sources. SIGHUP makes it
-read that at once.
+read that and the configuration file at once. It tells systemd how it is, and with
+--metrics also a monitoring system: GET /metrics and /healthz over HTTP, on a socket
+that is tcp:127.0.0.1:PORT or unix:PATH with mode and group as wanted.
 
 The exit status is 1 when a source could not be polled to its end, or a mail not be
 fetched.`,
 		Example: `  mailrow poll
   mailrow poll maildir:///home/ann/Maildir --account ann@example.com
-  mailrow poll --watch`,
+  mailrow poll --watch --metrics tcp:127.0.0.1:9187`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
-			case atOnce < 1:
-				return misused(c, "--at-once %d: it is 1 or more", atOnce)
+			case daemon.atOnce < 1:
+				return misused(c, "--at-once %d: it is 1 or more", daemon.atOnce)
+			case daemon.idle < 0:
+				return misused(c, "--idle %d: it is 0 or more", daemon.idle)
+			case !watch && daemon.metrics != "":
+				return misused(c, "--metrics is for --watch")
 			case watch && len(args) > 0:
 				return misused(c, "--watch looks into all sources: mailrow source add adds one")
 			case (d.given() || f != (passwordFlags{})) && len(args) == 0:
 				return misused(c, "--account, --to and the like are for a SOURCE")
 			}
-			o, err := p.polling(c, asJSON)
+			o, err := p.polling(c, asJSON, memory)
 			if err != nil {
 				return err
 			}
 			if watch {
-				return o.watch(c, atOnce)
+				return o.watch(c, daemon)
 			}
 			sources, err := p.sourcesToPoll(c, args, d, f)
 			if err != nil {
 				return err
 			}
-			return o.once(c.Context(), sources, atOnce)
+			return o.once(c.Context(), sources, daemon.atOnce)
 		},
 	}
 	d.flags(c)
 	f.flags(c)
 	c.Flags().BoolVar(&watch, "watch", false, "go on until stopped")
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a run")
-	c.Flags().IntVar(&atOnce, "at-once", 4, "look into so `many` sources at the same time")
+	c.Flags().IntVar(&daemon.atOnce, "at-once", 4, "look into so `many` sources at the same time, each over a connection to the database")
+	c.Flags().IntVar(&daemon.idle, "idle", 500, "let so `many` connections to IMAP servers wait for mail, with --watch")
+	c.Flags().StringVar(&memory, "memory", "", "`size` of all mails in hand together that are larger than 4 MiB; others wait (default max_size)")
+	c.Flags().StringVar(&daemon.metrics, "metrics", "", "`socket` that shows figures to a monitoring system, with --watch")
 	return c
 }
 
@@ -189,10 +197,19 @@ type polling struct {
 	mu   sync.Mutex // output comes from several runs
 }
 
-func (p *program) polling(c *cobra.Command, asJSON bool) (*polling, error) {
+func (p *program) polling(c *cobra.Command, asJSON bool, memory string) (*polling, error) {
 	config, err := deliver.ReadConfig(p.config)
 	if err != nil {
 		return nil, err
+	}
+	room := config.MaxSize
+	if memory != "" {
+		if room, err = deliver.ParseSize(memory); err != nil {
+			return nil, misused(c, "--memory: %v", err)
+		}
+	}
+	if room < config.MaxSize {
+		return nil, misused(c, "--memory %d is less than max_size, which is %d", room, config.MaxSize)
 	}
 	// The collector shall not let the garbage of large mails stand about.
 	debug.SetMemoryLimit(load.MemoryLimit)
@@ -200,8 +217,9 @@ func (p *program) polling(c *cobra.Command, asJSON bool) (*polling, error) {
 	opener := p.opener(c)
 	opener.Warn = o.warn
 	o.Poller = poller.Poller{
-		Connect: func(context.Context) (*pgx.Conn, error) { return p.open(c) },
+		Connect: p.connector(c),
 		Open:    opener.Open,
+		Memory:  budget.New(room),
 		Config:  config,
 		Warn:    o.warn,
 	}
@@ -256,35 +274,6 @@ func (o *polling) once(ctx context.Context, sources []source.Source, atOnce int)
 	if err := ctx.Err(); err != nil {
 		return soFar(ctx, err, "what was fetched is stored, and the next run goes on")
 	}
-	return failed
-}
-
-// watch goes on until SIGTERM or SIGINT, which is no failure. SIGHUP, which ends
-// other commands, is not for ending it.
-func (o *polling) watch(c *cobra.Command, atOnce int) error {
-	ctx, ignore := signal.NotifyContext(context.WithoutCancel(c.Context()), syscall.SIGINT, syscall.SIGTERM)
-	defer ignore()
-	c.SetContext(ctx)
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	var failed error
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	o.Watch(ctx, poller.Watch{AtOnce: atOnce, Reread: hup, Done: func(s source.Source, count source.Count, err error) {
-		if err != nil {
-			o.warn(s, err)
-		}
-		if (count == source.Count{Seen: count.Seen}) {
-			return
-		}
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		if err := o.summary(s, count); err != nil {
-			failed = err
-			stop()
-		}
-	}})
 	return failed
 }
 

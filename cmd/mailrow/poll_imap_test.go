@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,13 +36,21 @@ func newRemote(t *testing.T, dsn string, users ...string) remote {
 }
 
 // uri is that of a mailbox, over TLS.
-func (r remote) uri(user, query string) string {
-	return "imap+ssl://" + url.PathEscape(user) + "@" + r.server.IMAPS + "?ca=" + r.server.CA() + query
+func (r remote) uri(user, query string) string { return r.uriOf("imap", user, query) }
+
+func (r remote) uriOf(protocol, user, query string) string {
+	addr := map[string]string{"imap": r.server.IMAPS, "pop3": r.server.POP3S}[protocol]
+	return protocol + "+ssl://" + url.PathEscape(user) + "@" + addr + "?ca=" + r.server.CA() + query
 }
 
 func (r remote) add(name, query string, more ...string) {
 	r.Helper()
-	r.run(append([]string{"source", "add", r.uri(dovecottest.User, query), "--name", name, "--account", name, "--password-file", r.password}, more...)...)
+	r.addAs("imap", name, query, more...)
+}
+
+func (r remote) addAs(protocol, name, query string, more ...string) {
+	r.Helper()
+	r.run(append([]string{"source", "add", r.uriOf(protocol, dovecottest.User, query), "--name", name, "--account", name, "--password-file", r.password}, more...)...)
 }
 
 // wire is mails as they are on a server.
@@ -241,30 +248,48 @@ func TestIMAPWatchOutlivesARestartOfTheDatabase(t *testing.T) {
 }
 
 // However often it is killed, each mail is stored once, and removed only then.
-func TestKilledIMAPPollerLosesNothing(t *testing.T) {
-	r := newRemote(t, deliverytest.Database(t))
-	r.add("box", "&after=delete")
-	kills := needs.Times(8, 25)
-	mails := 0
-	longest := 300 * time.Millisecond
-	for killed := 0; killed < kills; {
-		r.server.Append(t, dovecottest.User, "INBOX", wire(numbered(mails, 25))...)
-		mails += 25
-		if killDuring(t, r.command("poll", "box"), longest) {
-			killed++
-		} else {
-			longest /= 2 // it was done before
-		}
-		longest = longest*11/10 + time.Millisecond
-	}
-	r.run("poll", "box")
-	r.rows(`select count(*), count(distinct subject) from mailrow.mail`, fmt.Sprintf("%d|%d", mails, mails))
-	if left := r.subjects(dovecottest.User, "INBOX"); left != "" {
-		t.Errorf("left: %s", left)
-	}
-	r.rows(`select count(*) > 0 from mailrow.source_runs where error = 'the poller died'`, "t")
-	all := wire(numbered(0, mails))
-	for i := range slices.Values([]int{0, mails / 2, mails - 1}) {
-		r.rows(fmt.Sprintf(`select mailrow.raw(id) = '\x%x' from mailrow.mail where subject = '%d'`, all[i], i), "t")
+func TestKilledRemotePollerLosesNothing(t *testing.T) {
+	for _, test := range []struct {
+		name, scheme string
+		poll         []string
+		kills        int
+	}{
+		{"imap", "imap", []string{"poll", "box"}, needs.Times(6, 200)},
+		{"pop3", "pop3", []string{"poll", "box"}, needs.Times(6, 200)},
+		{"imap watch", "imap", []string{"poll", "--watch"}, needs.Times(4, 200)},
+		{"pop3 watch", "pop3", []string{"poll", "--watch"}, needs.Times(3, 200)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newRemote(t, deliverytest.Database(t))
+			r.addAs(test.scheme, "box", "&after=delete", "--every", "1s")
+			mails, ended, between := 0, 0, 0
+			longest := 300 * time.Millisecond
+			for killed := 0; killed < test.kills; {
+				r.server.Append(t, dovecottest.User, "INBOX", wire(numbered(mails, 10))...)
+				mails += 10
+				if killDuring(t, r.command(test.poll...), longest) {
+					killed++
+				} else {
+					longest /= 2 // it was done before
+					ended++
+				}
+				longest = min(longest*11/10+time.Millisecond, time.Second)
+				if deliverytest.Rows(t, r.dsn, `select count(*) from mailrow.source_messages where state = 'stored'`)[0] != "0" {
+					between++
+				}
+			}
+			r.run("poll", "box")
+			t.Logf("%d mails, %d kills, %d of them between storing and removing, %d runs that ended before", mails, test.kills, between, ended)
+			r.rows(`select count(*), count(distinct subject) from mailrow.mail`, fmt.Sprintf("%d|%d", mails, mails))
+			if left := r.subjects(dovecottest.User, "INBOX"); left != "" {
+				t.Errorf("left: %s", left)
+			}
+			r.rows(`select count(*) > 0 from mailrow.source_runs where error = 'the poller died'`, "t")
+			for i, mail := range wire(numbered(0, mails)) {
+				if i%100 == 0 {
+					r.rows(fmt.Sprintf(`select mailrow.raw(id) = '\x%x' from mailrow.mail where subject = '%d'`, mail, i), "t")
+				}
+			}
+		})
 	}
 }

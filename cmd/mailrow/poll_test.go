@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -42,6 +41,7 @@ var built = sync.OnceValues(func() ([]byte, error) {
 type polls struct {
 	*testing.T
 	program, dsn string
+	env          []string // besides that of the test
 }
 
 func newPolls(t *testing.T, dsn string) polls {
@@ -57,12 +57,12 @@ func newPolls(t *testing.T, dsn string) polls {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return polls{t, path, dsn}
+	return polls{T: t, program: path, dsn: dsn}
 }
 
 func (p polls) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(p.program, args...)
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+p.dsn)
+	cmd.Env = append(append(os.Environ(), "DATABASE_URL="+p.dsn), p.env...)
 	return cmd
 }
 
@@ -119,7 +119,6 @@ func TestKilledPollerLosesNothing(t *testing.T) {
 					longest /= 2 // it was done before
 				}
 				longest = longest*11/10 + time.Millisecond
-				unlock(t, box)
 			}
 			p.run("poll", "box")
 			p.rows(`select count(*), count(distinct subject) from mailrow.mail`, fmt.Sprintf("%d|%d", mails, mails))
@@ -158,17 +157,6 @@ func killDuring(t *testing.T, cmd *exec.Cmd, within time.Duration) bool {
 	return false
 }
 
-// unlock lets the lock of a killed program look as it does ten minutes later, when
-// it counts no more.
-func unlock(t *testing.T, box pollertest.Box) {
-	t.Helper()
-	_, path, _ := strings.Cut(box.URI(), "://")
-	old := time.Now().Add(-10 * time.Minute)
-	if err := os.Chtimes(path+".lock", old, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Fatal(err)
-	}
-}
-
 // One of two pollers waits for the other, or leaves the source to it.
 func TestTwoPollersAtOnce(t *testing.T) {
 	p, box := newPolls(t, deliverytest.Database(t)), pollertest.Maildir(t)
@@ -199,9 +187,9 @@ type watching struct {
 	out bytes.Buffer
 }
 
-func (p polls) watch() *watching {
+func (p polls) watch(args ...string) *watching {
 	p.Helper()
-	w := &watching{polls: p, cmd: p.command("poll", "--watch")}
+	w := &watching{polls: p, cmd: p.command(append([]string{"poll", "--watch"}, args...)...)}
 	w.cmd.Stdout, w.cmd.Stderr = &w.out, &w.out
 	if err := w.cmd.Start(); err != nil {
 		p.Fatal(err)
@@ -301,6 +289,39 @@ func TestWatchOutlivesARestartOfTheDatabase(t *testing.T) {
 	p.rows(`select count(*), count(distinct message) from mailrow.deliveries`, "700|700")
 	if left := box.Mails(t); len(left) != 0 {
 		t.Errorf("%d mails are left", len(left))
+	}
+}
+
+// A poller that is told to end while it waits for the lock of another program has
+// nothing to warn of.
+func TestInterruptedWhileLocked(t *testing.T) {
+	p, box := newPolls(t, deliverytest.Database(t)), pollertest.Mbox(t)
+	box.Add(t, numbered(0, 1)...)
+	_, path, _ := strings.Cut(box.URI(), "://")
+	if err := os.WriteFile(path+".lock", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.run("source", "add", box.URI(), "--name", "box", "--account", "ann", "--every", "1s")
+	const running = `select count(*) from mailrow.source_runs where finished_at is null`
+	cmd := p.command("poll", "box")
+	var out bytes.Buffer
+	cmd.Stderr = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(running, "1")
+	time.Sleep(200 * time.Millisecond)
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	_ = cmd.Wait()
+	const said = "mailrow: interrupted: what was fetched is stored, and the next run goes on\n"
+	if code := cmd.ProcessState.ExitCode(); code != 143 || out.String() != said {
+		t.Errorf("status %d, said %s", code, &out)
+	}
+	p.rows(`select count(*), count(error) from mailrow.source_runs where finished_at is not null`, "1|0")
+	w := p.watch()
+	p.wait(running, "1")
+	if text := w.end(); text != "" {
+		t.Errorf("said %s", text)
 	}
 }
 

@@ -51,7 +51,7 @@ command was not understood, and 130 or 143 when SIGINT or SIGTERM ended it.`,
 		p.routeCommand(), p.grantCommand(), p.revokeCommand(), p.importCommand(),
 		p.listCommand(), p.showCommand(), p.rawCommand(), p.deleteCommand(), p.reparseCommand(),
 		p.searchCommand(), p.indexCommand(), p.setLanguageCommand(),
-		p.waitCommand(), p.queueCommand(), p.lmtpCommand(), p.sourceCommand(), p.pollCommand(), p.authCommand(),
+		p.waitCommand(), p.queueCommand(), p.lmtpCommand(), p.sourceCommand(), p.pollCommand(), p.authCommand(), p.shellCommand(),
 		p.threadCommand(), p.attachmentCommand(), p.exportCommand(), p.verifyCommand(), p.retentionCommand(),
 		p.versionCommand(),
 	)

@@ -147,8 +147,8 @@ func (p *program) setupSystemdCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "systemd",
 		Short: "Print units for the programs that go on running",
-		Long: `Prints a socket and a service for mailrow lmtp, and a service that indexes new
-mail for the search.`,
+		Long: `Prints a socket and a service for mailrow lmtp, a service that polls mailboxes
+elsewhere, and one that indexes new mail for the search.`,
 		Example: `  mailrow setup systemd --group postfix
   mailrow setup systemd --file mailrow-lmtp.socket > /etc/systemd/system/mailrow-lmtp.socket`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -157,6 +157,9 @@ mail for the search.`,
 				return fmt.Errorf("find mailrow: %w", err)
 			}
 			s.Program = self
+			if s.Version == 0 {
+				s.Version = systemd.InstalledVersion(c.Context())
+			}
 			if p.config != "" {
 				if s.Config, err = filepath.Abs(p.config); err != nil {
 					return fmt.Errorf("find configuration file: %w", err)
@@ -172,7 +175,8 @@ mail for the search.`,
 	}
 	flags := c.Flags()
 	flags.StringVar(&s.Socket, "socket", "/run/mailrow/lmtp", "`path` of the LMTP socket")
-	flags.StringVar(&s.User, "user", "mailrow", "Unix `user` that mailrow lmtp runs as")
+	flags.StringVar(&s.User, "user", "mailrow", "Unix `user` that mailrow lmtp and mailrow poll run as")
+	flags.IntVar(&s.Version, "systemd-version", 0, "`version` of systemd that is to read the units (default: the one of this machine)")
 	flags.StringVar(&s.Group, "group", "postfix", "Unix `group` of the mail server, which may write to the socket")
 	flags.StringVar(&file, "file", "", "print only this `file`")
 	return c

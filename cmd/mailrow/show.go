@@ -187,28 +187,6 @@ func ended(s string) string {
 	return s + "\n"
 }
 
-// unseen are characters of texts that nobody sees, and that newsletters have by
-// the hundred: soft hyphens, blanks without a width, marks of direction.
-var unseen = strings.NewReplacer("\u00ad", "", "\u200b", "", "\u200e", "", "\u200f", "", "\u2060", "", "\ufeff", "", "\u034f", "")
-
-// readable is printable for a text of several lines.
-func readable(s string) string {
-	var b strings.Builder
-	for line := range strings.Lines(unseen.Replace(s)) {
-		rest, ended := strings.CutSuffix(line, "\n")
-		for i, cell := range strings.Split(rest, "\t") {
-			if i > 0 {
-				b.WriteByte('\t')
-			}
-			b.WriteString(printable(cell))
-		}
-		if ended {
-			b.WriteByte('\n')
-		}
-	}
-	return b.String()
-}
-
 // envelope is what is known of an arrival, in rows of name and text.
 func envelope(m archive.Mail) [][2]string {
 	sender := "<>  (null reverse-path)"

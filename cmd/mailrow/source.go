@@ -55,7 +55,7 @@ Sources are rows of mailrow.sources; SQL may change them too.`,
   mailrow source test ann
   mailrow source list`,
 	}
-	c.AddCommand(p.sourceAddCommand(), p.sourceListCommand(), p.sourceTestCommand(), p.sourceFailedCommand(),
+	c.AddCommand(p.sourceAddCommand(), p.sourceListCommand(), p.sourceTestCommand(), p.sourceFailedCommand(), p.sourceAlarmsCommand(),
 		p.sourcePauseCommand("pause", true), p.sourcePauseCommand("resume", false), p.sourceRetryCommand(), p.sourceRemoveCommand(),
 		p.sourceSecretCommand(), p.sourceKeyCommand())
 	return c
@@ -64,6 +64,9 @@ Sources are rows of mailrow.sources; SQL may change them too.`,
 func isURI(arg string) bool {
 	return strings.Contains(arg, "://") || strings.HasPrefix(strings.ToLower(arg), "imap+exec:")
 }
+
+// isPath tells what is no name of a source, but was written for a URI.
+func isPath(arg string) bool { return strings.ContainsAny(arg[:min(len(arg), 1)], "/.~") }
 
 // parseURI reads a URI from the command line, which must not hold a password.
 func parseURI(c *cobra.Command, uri string) (poller.URI, error) {
@@ -90,6 +93,11 @@ func findSource(ctx context.Context, c *cobra.Command, conn *pgx.Conn, arg strin
 	found, err := source.Find(ctx, conn, arg, uri)
 	switch {
 	case errors.Is(err, source.ErrNotFound) && !isURI(arg):
+		if isPath(arg) || poller.IsURI(arg) {
+			if _, wrong := parseURI(c, arg); wrong != nil {
+				return found, wrong
+			}
+		}
 		err = fmt.Errorf("%w: %s: mailrow source list lists them", err, arg)
 	case errors.Is(err, source.ErrAmbiguous):
 		err = fmt.Errorf("%w: call it by its name", err)
@@ -130,7 +138,7 @@ func (p *program) sourceListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List the sources and how they do",
 		Long: `Lists view mailrow.source_status. FAILED counts mail that is tried again, QUARANTINED
-mail that was given up.`,
+mail that was given up; mailrow source alarms has the reason of what ALARMS names.`,
 		Example: `  mailrow source list --json | jq 'select(.quarantined > 0)'`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
@@ -138,7 +146,7 @@ mail that was given up.`,
 				if err != nil {
 					return err
 				}
-				return writeRows(p, asJSON, list, "SOURCE\tSTATE\tLAST RUN\tSTORED\tFAILED\tQUARANTINED\tURI\tERROR", func(s source.Status) string {
+				return writeRows(p, asJSON, list, "SOURCE\tSTATE\tLAST RUN\tSTORED\tFAILED\tQUARANTINED\tALARMS\tURI\tERROR", func(s source.Status) string {
 					last, stored := "never", int64(0)
 					if s.LastRunAt != nil {
 						last = s.LastRunAt.Local().Format(time.DateTime)
@@ -146,8 +154,8 @@ mail that was given up.`,
 					if s.LastStored != nil {
 						stored = *s.LastStored
 					}
-					return fmt.Sprintf("%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s", printable(s.String()), stateOf(s), last, stored,
-						s.Failed, s.Quarantined, printable(s.URI), printable(text(s.LastError)))
+					return fmt.Sprintf("%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s", printable(s.String()), stateOf(s), last, stored,
+						s.Failed, s.Quarantined, strings.Join(s.Alarms, ","), printable(s.URI), printable(text(s.LastError)))
 				})
 			})
 		},
@@ -177,12 +185,9 @@ retry lets it be tried again. None of it is removed at the source.`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return p.with(c, func(ctx context.Context, conn *pgx.Conn) error {
-				var of source.Source
-				if len(args) == 1 {
-					var err error
-					if of, err = findSource(ctx, c, conn, args[0]); err != nil {
-						return err
-					}
+				of, err := namedSource(ctx, c, conn, args)
+				if err != nil {
+					return err
 				}
 				list, err := source.Trouble(ctx, conn, of.ID)
 				if err != nil {

@@ -73,26 +73,34 @@ a section. The password or token that is found there is stored encrypted.`,
 
 // readSettings takes the mailbox from a settings file.
 func (p *program) readSettings(c *cobra.Command, a *addition) (uri string, err error) {
-	path, section := a.file, ""
-	if colon := strings.LastIndexByte(path, ':'); colon > 0 && !exists(path) {
-		path, section = path[:colon], path[colon+1:]
-	}
-	found, err := settings.Read(path, section, p.getenv)
+	found, err := p.settings(c, a.file, a.passwordFlags)
 	if err != nil {
 		return "", err
-	}
-	for _, warning := range found.Warnings {
-		fmt.Fprintln(p.err, "mailrow: warning: "+printable(warning))
-	}
-	given := a.passwordFlags != (passwordFlags{})
-	if (found.Password != nil || found.OAuth != nil) && given {
-		return "", misused(c, "the password is in %s: leave the other flag out, or take it out there", path)
 	}
 	a.password.Text = found.Password
 	if o := found.OAuth; o != nil {
 		a.grant = &credentials.Grant{Provider: o.Provider, Client: o.Client, Refresh: &o.Refresh}
 	}
 	return found.URI, nil
+}
+
+// settings reads FILE or FILE:NAME, and says what is odd in it.
+func (p *program) settings(c *cobra.Command, path string, given passwordFlags) (settings.Settings, error) {
+	section := ""
+	if colon := strings.LastIndexByte(path, ':'); colon > 0 && !exists(path) {
+		path, section = path[:colon], path[colon+1:]
+	}
+	found, err := settings.Read(path, section, p.getenv)
+	if err != nil {
+		return found, err
+	}
+	for _, warning := range found.Warnings {
+		fmt.Fprintln(p.err, "mailrow: warning: "+printable(warning))
+	}
+	if (found.Password != nil || found.OAuth != nil) && given != (passwordFlags{}) {
+		return found, misused(c, "the password is in %s: leave the other flag out, or take it out there", path)
+	}
+	return found, nil
 }
 
 // add adds the source of a URI.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
@@ -54,7 +53,7 @@ and a flag says where the password is, or --seal asks for it.`,
 // toTest finds a source, and what it is opened with: that of a URI needs no row.
 func (p *program) toTest(c *cobra.Command, arg string, f passwordFlags) (opener kinds.Opener, of source.Source, u poller.URI, err error) {
 	opener = p.opener(c)
-	byURI := isURI(arg) || strings.HasPrefix(arg, "/")
+	byURI := poller.IsURI(arg) || isPath(arg)
 	if of.URI = arg; !byURI {
 		err = p.with(c, func(ctx context.Context, conn *pgx.Conn) (err error) {
 			of, err = findSource(ctx, c, conn, arg)

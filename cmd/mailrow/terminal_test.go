@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"mailrow/internal/screen"
 )
 
 func TestPrintable(t *testing.T) {
@@ -32,7 +34,7 @@ func TestJSONIsExactAndPrintable(t *testing.T) {
 	if err := p.writeJSON(in); err != nil {
 		t.Fatal(err)
 	}
-	if i := strings.IndexFunc(strings.TrimSuffix(out.String(), "\n"), isObeyed); i >= 0 {
+	if i := strings.IndexFunc(strings.TrimSuffix(out.String(), "\n"), screen.Obeyed); i >= 0 {
 		t.Errorf("%q is obeyed at byte %d", out.String(), i)
 	}
 	var got string

@@ -23,7 +23,7 @@ type transaction struct {
 
 // release gives the memory back.
 func (t *transaction) release() {
-	t.server.Memory.give(t.taken)
+	t.server.Memory.Give(t.taken)
 	t.taken, t.Raw = 0, nil
 }
 
@@ -35,7 +35,7 @@ var noRoom = Reply{452, "4.3.1", "too many mails in hand, try again"}
 // begin makes room for a mail; false says that there is none.
 func (t *transaction) begin() bool {
 	room := max(t.declared+t.declared/16, firstRoom) // SIZE is an estimate
-	if !t.server.Memory.take(room) {
+	if !t.server.Memory.Take(room) {
 		return false
 	}
 	t.begun, t.taken, t.Raw = true, room, make([]byte, 0, room)
@@ -55,12 +55,12 @@ func (t *transaction) add(piece []byte) {
 	if size > t.taken {
 		// The old room is still there while the new one is filled.
 		more := max(size, min(2*t.taken, t.server.MaxSize))
-		if !t.server.Memory.take(more) {
+		if !t.server.Memory.Take(more) {
 			t.refuse(noRoom)
 			return
 		}
 		t.Raw = slices.Grow(t.Raw, int(more)-len(t.Raw))
-		t.server.Memory.give(t.taken)
+		t.server.Memory.Give(t.taken)
 		t.taken = more
 	}
 	t.Raw = append(t.Raw, piece...)
@@ -200,9 +200,11 @@ func (c *session) finish() {
 	} else {
 		replies = c.server.deliver(&t.Mail)
 	}
+	c.server.delivered(len(t.Raw), replies...)
 	for _, r := range replies {
-		c.reply(r)
+		c.queue(r)
 	}
+	c.mails++
 }
 
 // takeOver is the command with which a process of ours hands a mail over. It is not
@@ -231,12 +233,14 @@ func (c *session) takeOver(argument string) (quit bool) {
 	if c.chunk(head+mail, true) != nil {
 		return true
 	}
-	switch {
-	case t.refused != nil:
-		c.reply(*t.refused)
-	default:
-		c.reply(c.server.takeOver(t.Raw[:head], t.Raw[head:]))
+	reply := t.refused
+	if reply == nil {
+		stored := c.server.takeOver(t.Raw[:head], t.Raw[head:])
+		reply = &stored
+		c.mails++
 	}
+	c.server.delivered(max(len(t.Raw)-int(head), 0), *reply)
+	c.queue(*reply)
 	return false
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"mailrow/internal/budget"
 )
 
 // box keeps what was delivered, and replies by the local part of each recipient.
@@ -38,7 +40,7 @@ func (b *box) deliver(_ context.Context, m *Mail) []Reply {
 func newServer(b *box) *Server {
 	return &Server{
 		Deliver: b.deliver, Hostname: "mx.row.test", MaxSize: 1 << 20, MaxRecipients: 3, MaxClients: 10,
-		Memory: NewBudget(4 << 20), CommandTimeout: 5 * time.Second, DataTimeout: 5 * time.Second, DeliverTimeout: 5 * time.Second,
+		Memory: budget.New(4 << 20), CommandTimeout: 5 * time.Second, DataTimeout: 5 * time.Second, DeliverTimeout: 5 * time.Second,
 	}
 }
 
@@ -117,6 +119,8 @@ func TestReplies(t *testing.T) {
 			"220, 250, 250 2.1.0, 250 2.1.5, 250 2.1.5, 250 2.1.5, 354, 250 2.0.0, 550 5.1.1, 250 2.0.0, 221 2.0.0"},
 		{"panic", "LHLO m\r\nMAIL FROM:<>\r\nRCPT TO:<panic@row.test>\r\nDATA\r\n\r\n.\r\nNOOP\r\nQUIT\r\n",
 			"220, 250, 250 2.1.0, 250 2.1.5, 354, 451 4.3.0, 250 2.0.0, 221 2.0.0"},
+		{"panic is for all", "LHLO m\r\nMAIL FROM:<>\r\nRCPT TO:<a@row.test>\r\nRCPT TO:<panic@row.test>\r\nDATA\r\n\r\n.\r\nQUIT\r\n",
+			"220, 250, 250 2.1.0, 250 2.1.5, 250 2.1.5, 354, 451 4.3.0, 451 4.3.0, 221 2.0.0"},
 		{"HELO and EHLO", "HELO m\r\nEHLO m\r\nQUIT\r\n", "220, 500 5.5.1, 500 5.5.1, 221 2.0.0"},
 		{"LHLO without a name", "LHLO\r\nQUIT\r\n", "220, 501 5.5.4, 221 2.0.0"},
 		{"MAIL before LHLO", "MAIL FROM:<a@row.test>\r\nQUIT\r\n", "220, 503 5.5.1, 221 2.0.0"},
@@ -291,8 +295,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			server := newServer(&box{})
-			server.Memory.take(4<<20 - 500000)
-			defer server.Memory.give(4<<20 - 500000)
+			server.Memory.Take(4<<20 - 500000)
+			defer server.Memory.Give(4<<20 - 500000)
 			if got := codes(talkUnchecked(t, server, tt.send)); got != tt.want {
 				t.Errorf("got %s", got)
 			}
@@ -388,7 +392,7 @@ func TestSilentClientIsSentAway(t *testing.T) {
 func ExampleServer() {
 	server := &Server{
 		Deliver:  func(_ context.Context, m *Mail) []Reply { return []Reply{{250, "2.0.0", "stored"}} },
-		Hostname: "mx.row.test", MaxSize: 1000, MaxRecipients: 10, Memory: NewBudget(1 << 20),
+		Hostname: "mx.row.test", MaxSize: 1000, MaxRecipients: 10, Memory: budget.New(1 << 20),
 	}
 	client, conn := net.Pipe()
 	go server.ServeConn(conn)

@@ -23,11 +23,13 @@ type mta interface {
 	deliverytest.Server
 	Flush(testing.TB)
 	Queue(testing.TB) int
+	Results() []mtatest.Result
 	Log() string
 }
 
-// Real mail servers hand mail over while all goes wrong: the database is restarted,
-// the daemon killed. In the end each mail is one row, and none was sent back.
+// Real mail servers hand mail over while all goes wrong: the disk of the database is
+// full, it is restarted, the daemon killed. In the end each mail is one row, and none
+// was sent back.
 func TestMailServersThroughTrouble(t *testing.T) {
 	mtatest.Need(t)
 	// By the domain whose mail they hand over so.
@@ -45,7 +47,7 @@ func TestMailServersThroughTrouble(t *testing.T) {
 		t.Run(domain, func(t *testing.T) {
 			mails := deliverytest.Corpus(t, 40, 50)
 			n := needs.Times(len(mails), 5000)
-			cluster := pgtest.New(t, nil)
+			cluster := pgtest.NewOnTmpfs(t, map[string]string{"max_wal_size": "64MB", "min_wal_size": "32MB"}, needs.Times(256, 2048))
 			dsn := deliverytest.DatabaseOn(t, cluster)
 			daemon := deliverytest.StartDaemon(t, deliverytest.Config(t, deliverytest.AsDeliverer(dsn), `timeout = "20s"`))
 			server := start(t, daemon.Socket)
@@ -61,8 +63,9 @@ func TestMailServersThroughTrouble(t *testing.T) {
 			trouble := make(chan struct{})
 			go func() {
 				defer close(trouble)
+				fillDisk(t, cluster, server)
 				for i := range 5 {
-					time.Sleep(300 * time.Millisecond)
+					time.Sleep(time.Duration(needs.Times(300, 3000)) * time.Millisecond)
 					daemon.Signal(syscall.SIGKILL)
 					if i%2 == 1 {
 						cluster.Restart(t)
@@ -74,13 +77,8 @@ func TestMailServersThroughTrouble(t *testing.T) {
 			if t.Failed() {
 				return
 			}
-			for deadline := time.Now().Add(3 * time.Minute); server.Queue(t) > 0; {
-				if time.Now().After(deadline) {
-					t.Fatalf("%d mails are still in the queue: %s", server.Queue(t), tail(server.Log()))
-				}
-				server.Flush(t)
-				time.Sleep(time.Second)
-			}
+			drain(t, server)
+			t.Logf("%d mails for two each: %d deferred, %d PANICs of the database", n, results(server, "deferred"), strings.Count(cluster.Log(), "PANIC:"))
 			if bounces := server.Bounces(); bounces != 0 {
 				t.Errorf("%d bounces: %s", bounces, tail(server.Log()))
 			}
@@ -98,6 +96,52 @@ func TestMailServersThroughTrouble(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fillDisk fills the disk of the database amid the deliveries, until there is no room
+// for tables, and then none for the WAL; and makes room again.
+func fillDisk(t *testing.T, cluster *pgtest.Cluster, server mta) {
+	atLeast := func(n int, status string) {
+		for deadline := time.Now().Add(time.Minute); results(server, status) < n; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Errorf("%d mails were %s, want %d", results(server, status), status, n)
+				return
+			}
+		}
+	}
+	atLeast(20, "sent")
+	cluster.FillDisk(t)
+	atLeast(results(server, "deferred")+1, "deferred")
+	if !strings.Contains(cluster.Log(), "No space left on device") {
+		t.Error("the disk was not full")
+	}
+	cluster.ExhaustWAL(t)
+	cluster.FreeDisk(t)
+}
+
+// drain has a mail server try again, whenever it rests, until its queue is empty.
+func drain(t *testing.T, server mta) {
+	before := -1
+	for deadline := time.Now().Add(time.Duration(needs.Times(3, 15)) * time.Minute); server.Queue(t) > 0; time.Sleep(time.Second) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d mails are still in the queue: %s", server.Queue(t), tail(server.Log()))
+		}
+		now := len(server.Results())
+		if now == before {
+			server.Flush(t)
+		}
+		before = now
+	}
+}
+
+// results counts those of a mail server with a status.
+func results(server mta, status string) (n int) {
+	for _, result := range server.Results() {
+		if result.Status == status {
+			n++
+		}
+	}
+	return n
 }
 
 // marked is a mail with a field of its own.

@@ -24,7 +24,9 @@ func unknownParameter(keyword string) *Reply {
 	return &Reply{555, "5.5.4", "unknown parameter " + keyword}
 }
 
-// parameters reads those of MAIL: RFC 1870, 6152, 3030, 6531, 3461, 4954.
+// parameters reads those of MAIL: RFC 1870, 6152, 3030, 6531, 3461, 4954. Those of
+// RFC 3461 are the sender's, and not every mail server looks at what it passes on: they
+// are recorded as they are, since a refusal would send the mail back.
 func (t *transaction) parameters(s string) *Reply {
 	return eachParameter(s, func(keyword, value string) *Reply {
 		switch keyword {
@@ -45,9 +47,6 @@ func (t *transaction) parameters(s string) *Reply {
 		case "SMTPUTF8", "AUTH":
 		case "RET":
 			t.Return = strings.ToUpper(value)
-			if t.Return != "FULL" && t.Return != "HDRS" {
-				return badValue(keyword)
-			}
 		case "ENVID":
 			t.EnvelopeID = xtext(value)
 		default:
@@ -64,10 +63,7 @@ func (to *Recipient) parameters(s string) *Reply {
 		case "NOTIFY":
 			to.Notify = strings.ToUpper(value)
 		case "ORCPT":
-			_, address, found := strings.Cut(value, ";")
-			if !found {
-				return badValue(keyword)
-			}
+			_, address, _ := strings.Cut(value, ";")
 			to.Original = xtext(address)
 		default:
 			return unknownParameter(keyword)

@@ -9,10 +9,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strings"
 	"sync"
 	"time"
+
+	"mailrow/internal/budget"
 )
 
 // Mail is one transaction.
@@ -79,15 +82,16 @@ type Server struct {
 
 	// Memory is for all mails in hand, in bytes. A mail that does not fit gets 452
 	// 4.3.1, before it is sent where its size is known. It must hold twice MaxSize.
-	Memory *Budget
+	Memory *budget.Budget
 
-	CommandTimeout time.Duration // for a command to come
+	CommandTimeout time.Duration // for a command to come, or a reply to be taken
 	DataTimeout    time.Duration // for the next piece of a mail to come
 	DeliverTimeout time.Duration // for Deliver
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
 	closing  bool
+	figures  Figures
 	idle     sync.Cond // signaled when a session ends
 }
 
@@ -128,8 +132,6 @@ func (s *Server) enter(c *session) (Reply, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.closing:
-		return shuttingDown, false
 	case s.MaxClients > 0 && len(s.sessions) >= s.MaxClients:
 		return Reply{421, "4.3.2", "too many connections, try again later"}, false
 	}
@@ -138,6 +140,10 @@ func (s *Server) enter(c *session) (Reply, bool) {
 		s.idle.L = &s.mu
 	}
 	s.sessions[c] = struct{}{}
+	s.figures.Sessions++
+	if s.closing {
+		c.interrupt()
+	}
 	return Reply{}, true
 }
 
@@ -161,11 +167,51 @@ func (s *Server) Clients() int {
 	return len(s.sessions)
 }
 
+// Figures is what a server has done since it was made.
+type Figures struct {
+	Sessions   int64
+	Bytes      int64         // of the mails that got a reply
+	Deliveries map[int]int64 // recipients' replies after a mail, by their code
+	Refusals   map[int]int64 // other replies from 400 on, a greeting included
+}
+
+// Figures gives what the server has done so far.
+func (s *Server) Figures() Figures {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.figures
+	f.Deliveries, f.Refusals = maps.Clone(f.Deliveries), maps.Clone(f.Refusals)
+	return f
+}
+
+// delivered counts the replies for a mail of so many bytes.
+func (s *Server) delivered(bytes int, replies ...Reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.figures.Deliveries == nil {
+		s.figures.Deliveries = map[int]int64{}
+	}
+	s.figures.Bytes += int64(bytes)
+	for _, r := range replies {
+		s.figures.Deliveries[r.Code]++
+	}
+}
+
+func (s *Server) refused(r Reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.figures.Refusals == nil {
+		s.figures.Refusals = map[int]int64{}
+	}
+	s.figures.Refusals[r.Code]++
+}
+
 var shuttingDown = Reply{421, "4.3.2", "shutting down, try again"}
 
-// Shutdown tells every client 421 as soon as it has no mail in hand, and returns
-// when all are gone, or else when ctx ends, with its error. The caller closes the
-// listeners before, or leaves them to whoever comes next.
+// Shutdown tells every client 421 as soon as it has no mail to send, and returns
+// when all are gone, or else when ctx ends, with its error. Who has just come, or is
+// amid a transaction, has its mail taken before. The caller closes the listeners
+// before, or leaves them to whoever comes next.
 func (s *Server) Shutdown(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()

@@ -20,11 +20,30 @@ type Conn interface {
 	io.Closer
 }
 
-type deadliner interface{ SetReadDeadline(time.Time) error }
+type deadliner interface {
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
+// timely writes to a client that has so long to take each piece.
+type timely struct {
+	conn    Conn
+	timeout time.Duration
+}
+
+func (w timely) Write(p []byte) (int, error) {
+	if d, ok := w.conn.(deadliner); ok && w.timeout > 0 {
+		d.SetWriteDeadline(time.Now().Add(w.timeout))
+	}
+	return w.conn.Write(p)
+}
 
 const (
-	maxCommand = 8 << 10 // bytes of a command with its line end; RFC 5321 4.5.3.1.4 asks for 512 and what extensions add
-	maxErrors  = 50      // commands that cannot be understood, before we hang up
+	// maxCommand is for a command with its line end, in bytes: RFC 5321 4.5.3.1.4 asks
+	// for 512 and what extensions add. Postfix takes lines of 2048, and writes an address
+	// again as ORCPT, three times as long at the most.
+	maxCommand = 16 << 10
+	maxErrors  = 50 // commands that cannot be understood, before we hang up
 )
 
 // session is one client. It reads commands and answers them in order; replies are
@@ -40,33 +59,47 @@ type session struct {
 	mail    *transaction // nil outside of one
 	errors  int
 
-	mu      sync.Mutex
-	waiting bool // for a command: Shutdown may interrupt
-	stopped bool
+	mails int // that were replied to
+
+	mu       sync.Mutex
+	waiting  bool          // for a command: Shutdown may interrupt
+	patience time.Duration // how long Shutdown waits for that command
+	stopped  bool
 }
 
 func newSession(s *Server, conn Conn) *session {
-	return &session{server: s, conn: conn, in: bufio.NewReaderSize(conn, 64<<10), out: bufio.NewWriter(conn)}
+	return &session{server: s, conn: conn, in: bufio.NewReaderSize(conn, 64<<10),
+		out: bufio.NewWriter(timely{conn, s.CommandTimeout})}
 }
 
-// interrupt makes a client that has nothing in hand go, now or after its mail.
+// lastWord is how long Shutdown waits for the next command of a client that has a mail
+// to send: of one that has just come, or is amid a transaction. Sent away, the mail
+// server would put the mail off for minutes.
+const lastWord = 2 * time.Second
+
+// interrupt makes a client that has no mail to send go now, and others after theirs.
 func (c *session) interrupt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stopped = true
 	if d, ok := c.conn.(deadliner); ok && c.waiting {
-		d.SetReadDeadline(time.Now())
+		d.SetReadDeadline(time.Now().Add(c.patience))
 	}
 }
 
-// await sets how long the next read may take. It says whether the session was
-// stopped, which only matters where a command is awaited.
+// await sets how long the next read may take. It says whether there is to be none,
+// since the session was stopped, which only matters where a command is awaited.
 func (c *session) await(timeout time.Duration, command bool) (stopped bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waiting = command
+	c.waiting, c.patience = command, 0
+	if c.mail != nil || c.mails == 0 {
+		c.patience = lastWord
+	}
 	if command && c.stopped {
-		return true
+		if timeout = c.patience; timeout == 0 {
+			return true
+		}
 	}
 	if d, ok := c.conn.(deadliner); ok && timeout > 0 {
 		d.SetReadDeadline(time.Now().Add(timeout))
@@ -166,8 +199,15 @@ func (c *session) command() (string, error) {
 	return string(bytes.TrimSuffix(bytes.TrimSuffix(line, []byte{'\n'}), []byte{'\r'})), nil
 }
 
-// reply queues one reply.
+// reply queues one reply, and counts it if it says no.
 func (c *session) reply(r Reply) {
+	if r.Code >= 400 {
+		c.server.refused(r)
+	}
+	c.queue(r)
+}
+
+func (c *session) queue(r Reply) {
 	text := strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '

@@ -85,11 +85,17 @@ func (d *Daemon) run(cmd *exec.Cmd) bool {
 	}
 }
 
-// Pid is the process that runs now.
+// Pid is the number of the process that runs now.
 func (d *Daemon) Pid() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.now.Pid()
+}
+
+// Log is all that the processes have written.
+func (d *Daemon) Log() string {
+	text, _ := os.ReadFile(d.log.Name()) // it is there until the test ends
+	return string(text)
 }
 
 // Signal sends a signal to the process that runs now.

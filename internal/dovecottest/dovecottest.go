@@ -59,6 +59,7 @@ type Server struct {
 	LMTP string
 
 	dir     string
+	users   string // as the file says in the beginning
 	key     []byte
 	process *child.Process
 }
@@ -115,7 +116,8 @@ func (s *Server) configure(t testing.TB, c Config, ports []int) {
 	for _, name := range append([]string{User}, c.Users...) {
 		fmt.Fprintf(&users, "%s:{PLAIN}%s:%s::%s::\n", name, Password, ids, s.path("mail/"+name))
 	}
-	write(t, s.path("users"), users.String())
+	s.users = users.String()
+	write(t, s.path("users"), s.users)
 	write(t, s.path("dovecot.log"), "")
 	// Processes of several users write it.
 	if err := os.Chmod(s.path("dovecot.log"), 0o666); err != nil {
@@ -285,10 +287,31 @@ func (s *Server) Command(user string) []string {
 	return []string{"/usr/bin/env", "CONFIG_FILE=" + s.conf(), "/usr/lib/dovecot/imap", "-u", user}
 }
 
+// SetPassword gives all users another password.
+func (s *Server) SetPassword(t testing.TB, password string) {
+	t.Helper()
+	next := s.path("users.next") // Dovecot is never to read half of it
+	write(t, next, strings.ReplaceAll(s.users, "{PLAIN}"+Password, "{PLAIN}"+password))
+	if err := os.Rename(next, s.path("users")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Kick ends all sessions of a user.
 func (s *Server) Kick(t testing.TB, user string) {
 	t.Helper()
 	s.Doveadm(t, nil, "kick", user)
+}
+
+// KickOut is Kick, and waits until the sessions have ended. Nobody logs in meanwhile.
+func (s *Server) KickOut(t testing.TB, user string) {
+	t.Helper()
+	s.Kick(t, user)
+	for deadline := time.Now().Add(startTimeout); strings.Contains(s.Doveadm(t, nil, "who"), user); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the sessions of %s go on", user)
+		}
+	}
 }
 
 // Doveadm runs doveadm(1) to its end and gives its output.
@@ -359,3 +382,17 @@ func write(t testing.TB, name, text string) {
 		t.Fatal(err)
 	}
 }
+
+// Extensions are for Config.Extra: quotas of 10 MB and 100 mails, and rights of
+// folders.
+const Extensions = `
+mail_plugins = acl quota
+protocol imap {
+  mail_plugins = acl quota imap_acl imap_quota
+}
+plugin {
+  acl = vfile
+  quota = maildir:User quota
+  quota_rule = *:storage=10M:messages=100
+}
+`

@@ -46,6 +46,8 @@ type Server struct {
 	Delay time.Duration
 	// Mint makes access tokens that another server believes; nil: random ones.
 	Mint func() string
+	// Basic takes the client's secret in the header alone (RFC 6749 2.3.1).
+	Basic bool
 	// Issuer is what discovery tells; the URL if it is empty.
 	Issuer string
 }
@@ -192,8 +194,18 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(fault.Body))
 		return
 	}
-	if r.PostForm.Get("client_id") != ClientID || r.PostForm.Get("client_secret") != ClientSecret {
-		refuse(w, "invalid_client", "not this secret: "+r.PostForm.Get("client_secret"))
+	id, secret := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
+	if s.Basic {
+		if secret != "" {
+			refuse(w, "invalid_client", "the secret "+secret+" belongs in the header")
+			return
+		}
+		id, secret, _ = r.BasicAuth()
+		id, _ = url.QueryUnescape(id)
+		secret, _ = url.QueryUnescape(secret)
+	}
+	if id != ClientID || secret != ClientSecret {
+		refuse(w, "invalid_client", "not this secret: "+secret+" "+r.Header.Get("Authorization"))
 		return
 	}
 	switch r.PostForm.Get("grant_type") {

@@ -29,10 +29,13 @@ const (
 // Cluster is one running PostgreSQL with its data.
 type Cluster struct {
 	*programs
-	dir    *scratch.Dir
-	port   int
-	server *child.Process
-	shared bool // its log is shown by the tests that use it
+	dir      *scratch.Dir
+	kept     string // folder of data that stay; "" where they go with dir
+	port     int
+	server   *child.Process
+	shared   bool   // its log is shown by the tests that use it
+	disk     string // where the data are mounted; "" unless NewOnTmpfs made it
+	makeRoom func() // undoes FillDisk
 
 	mu        sync.Mutex
 	templates map[string]*template
@@ -43,14 +46,44 @@ func create(conf map[string]string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	return build(p, conf, (*Cluster).initialize)
+}
+
+// keep starts a cluster on the data in a folder, or makes them there.
+func keep(folder string, conf map[string]string) (*Cluster, error) {
+	p, err := findPrograms()
+	if err != nil {
+		return nil, err
+	}
+	if folder, err = filepath.Abs(folder); err != nil {
+		return nil, fmt.Errorf("find the data folder: %w", err)
+	}
 	return build(p, conf, func(c *Cluster) error {
-		// C.UTF-8 is everywhere on Debian, but not in every libc.
-		err := p.run("initdb", c.initArgs("C.UTF-8")...)
-		if err != nil {
-			err = p.run("initdb", c.initArgs("C")...)
+		c.kept = folder
+		if _, err := os.Stat(filepath.Join(folder, "PG_VERSION")); err == nil {
+			return nil
 		}
-		return err
+		err := os.MkdirAll(folder, 0o755)
+		if err == nil {
+			err = os.Chmod(folder, 0o700)
+		}
+		if err != nil {
+			return fmt.Errorf("make the data folder: %w", err)
+		}
+		if err := p.give(folder); err != nil {
+			return err
+		}
+		return c.initialize()
 	})
+}
+
+func (c *Cluster) initialize() error {
+	// C.UTF-8 is everywhere on Debian, but not in every libc.
+	err := c.run("initdb", c.initArgs("C.UTF-8")...)
+	if err != nil {
+		err = c.run("initdb", c.initArgs("C")...)
+	}
+	return err
 }
 
 func (c *Cluster) initArgs(locale string) []string {
@@ -84,7 +117,12 @@ func build(p *programs, conf map[string]string, fill func(*Cluster) error) (*Clu
 	return c, nil
 }
 
-func (c *Cluster) data() string { return filepath.Join(c.dir.Path, "data") }
+func (c *Cluster) data() string {
+	if c.kept != "" {
+		return c.kept
+	}
+	return filepath.Join(c.dir.Path, "data")
+}
 
 // configure appends the settings; the last one of a name counts.
 func (c *Cluster) configure(conf map[string]string) error {
@@ -134,7 +172,7 @@ func (c *Cluster) appendTo(name, text string) error {
 // start starts the server and waits until it accepts connections. After a kill
 // of the postmaster its backends may need a moment to notice.
 func (c *Cluster) start() error {
-	deadline := time.Now().Add(startTimeout)
+	deadline := time.Now().Add(c.patience(startTimeout))
 	for {
 		logged := len(c.Log())
 		if err := c.launch(); err != nil {
@@ -182,13 +220,27 @@ func (c *Cluster) ready() bool {
 	return state == "ready" || state == "standby"
 }
 
-// destroy stops the server without ceremony and removes its folder.
+// patience is how long what takes so long with little data may take here: to recover,
+// or to write all that is still in memory.
+func (c *Cluster) patience(little time.Duration) time.Duration {
+	if c.kept != "" {
+		return 20 * little
+	}
+	return little
+}
+
+// destroy stops the server, without ceremony unless its data stay, and removes its
+// folder.
 func (c *Cluster) destroy() error {
 	var err error
 	if c.server != nil {
-		err = c.server.Stop(syscall.SIGQUIT, stopTimeout)
+		sig := syscall.SIGQUIT
+		if c.kept != "" {
+			sig = syscall.SIGINT
+		}
+		err = c.server.Stop(sig, c.patience(stopTimeout))
 	}
-	return errors.Join(err, c.dir.Remove())
+	return errors.Join(err, c.unmount(), c.dir.Remove())
 }
 
 // Start starts a stopped cluster and waits until it accepts connections.

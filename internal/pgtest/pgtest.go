@@ -102,6 +102,20 @@ func New(t testing.TB, conf map[string]string) *Cluster {
 	return c
 }
 
+// Keep starts a cluster of the test's own whose data stay in a folder when it ends,
+// where the next finds them. The server's user must be able to make the folder's
+// files: its parent is to be open to all.
+func Keep(t testing.TB, folder string, conf map[string]string) *Cluster {
+	t.Helper()
+	Need(t)
+	c, err := keep(folder, conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own(t, c)
+	return c
+}
+
 // own ties the life of c to the test.
 func own(t testing.TB, c *Cluster) {
 	t.Cleanup(func() {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"mailrow/internal/pgtest"
+	"mailrow/internal/scratch"
 )
 
 func sqlState(err error) string {
@@ -133,5 +135,26 @@ func TestSocketPathIsShort(t *testing.T) {
 	}
 	if c.Version() < 14 {
 		t.Errorf("version %d", c.Version())
+	}
+}
+
+func TestKeptDataAreThereAgain(t *testing.T) {
+	parent := scratch.ForTest(t)
+	folder := filepath.Join(parent, "kept", "data")
+	for _, statement := range []string{"create table box as select 7 as n", "update box set n = n + 1"} {
+		t.Run(statement, func(t *testing.T) {
+			c := pgtest.Keep(t, folder, map[string]string{"work_mem": "5MB"})
+			conn := connect(t, c.DSN("postgres", "postgres"))
+			if _, err := conn.Exec(t.Context(), statement); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	c := pgtest.Keep(t, folder, nil)
+	if got := value[int](t, c.DSN("postgres", "postgres"), "select n from box"); got != 8 {
+		t.Errorf("found %d, want 8", got)
+	}
+	if log := c.Log(); strings.Contains(log, "not properly shut down") {
+		t.Errorf("the server was not stopped in order: %s", log)
 	}
 }

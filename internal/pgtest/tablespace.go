@@ -3,14 +3,11 @@ package pgtest
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
-	"mailrow/internal/needs"
+	"mailrow/internal/smalldisk"
 )
 
 // TablespaceOnTmpfs makes a tablespace of sizeMB that can be filled up without
@@ -19,26 +16,9 @@ import (
 // After the test the databases that use it are dropped with it.
 func TablespaceOnTmpfs(t testing.TB, c *Cluster, sizeMB int) string {
 	t.Helper()
-	if os.Getuid() != 0 {
-		needs.Missing(t, "the right to mount", needs.Root)
-	}
 	name := nextName("small")
-	// The name is known to package scratch, which unmounts what was left.
-	dir := filepath.Join(c.dir.Path, "tmpfs_"+name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	options := fmt.Sprintf("size=%dm,mode=0700,uid=%d,gid=%d", sizeMB, c.user.Uid, c.user.Gid)
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		// A container without the capability, also as root.
-		needs.Missing(t, "the right to mount ("+err.Error()+")", "run in a privileged container")
-	}
-	t.Cleanup(func() {
-		// Detached: a stopped or stuck server may still hold files.
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Errorf("unmount %s: %v", dir, err)
-		}
-	})
+	dir, options := c.small(name)
+	smalldisk.Mount(t, dir, sizeMB<<20, options)
 	if err := c.exec(fmt.Sprintf("create tablespace %s location '%s'", name, dir)); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,11 @@ import (
 
 const (
 	prefix = "mailrow-test-"
+
+	// MountPrefix begins the names of folders in it that a file system of a disk-full
+	// test may still be mounted on.
+	MountPrefix = "tmpfs_"
+
 	// settling is the age below which a folder without a lock may belong to a
 	// test that is just making it.
 	settling = time.Minute
@@ -98,7 +103,7 @@ func sweep(parent string) {
 
 func removeStale(dir string) {
 	// A file system of a disk-full test may still be mounted there.
-	mounts, _ := filepath.Glob(filepath.Join(dir, "tmpfs*"))
+	mounts, _ := filepath.Glob(filepath.Join(dir, MountPrefix+"*"))
 	for _, m := range mounts {
 		_ = syscall.Unmount(m, syscall.MNT_DETACH)
 	}

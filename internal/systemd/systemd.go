@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // What Notify tells.
@@ -43,18 +45,30 @@ func Notify(state string) error {
 	return nil
 }
 
+// NotifyReloading tells the manager that the program reads its configuration anew,
+// until it is Ready again: Type=notify-reload waits for that.
+func NotifyReloading() error {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return fmt.Errorf("notify service manager: %w", err)
+	}
+	return Notify(Reloading + "\nMONOTONIC_USEC=" + strconv.FormatInt(now.Nano()/1000, 10))
+}
+
 // Watchdog tells the manager at half of the interval it asks for that the program
-// lives, as long as healthy returns nil and until ctx ends. It returns at once where
-// the manager asks for nothing.
-func Watchdog(ctx context.Context, healthy func(context.Context) error) {
+// lives, as long as lives says so and until ctx ends. lives is given that half: what
+// should have happened within it has to. It returns at once where the manager asks
+// for nothing.
+func Watchdog(ctx context.Context, lives func(within time.Duration) bool) {
 	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
 	if pid := os.Getenv("WATCHDOG_PID"); err != nil || usec <= 0 || (pid != "" && pid != strconv.Itoa(os.Getpid())) {
 		return
 	}
-	every := time.NewTicker(time.Duration(usec) * time.Microsecond / 2)
+	half := time.Duration(usec) * time.Microsecond / 2
+	every := time.NewTicker(half)
 	defer every.Stop()
 	for {
-		if healthy(ctx) == nil {
+		if lives(half) {
 			Notify(alive) // a manager that is gone needs no answer
 		}
 		select {

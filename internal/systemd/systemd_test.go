@@ -3,7 +3,6 @@ package systemd
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -68,6 +67,18 @@ func TestNotify(t *testing.T) {
 	}
 }
 
+func TestNotifyReloading(t *testing.T) {
+	conn := notified(t)
+	if err := NotifyReloading(); err != nil {
+		t.Fatal(err)
+	}
+	var usec int64
+	got := read(t, conn)
+	if _, err := fmt.Sscanf(got, "RELOADING=1\nMONOTONIC_USEC=%d", &usec); err != nil || usec <= 0 {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestNotifyWithoutManager(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	if err := Notify(Ready); err != nil {
@@ -89,11 +100,12 @@ func TestWatchdogStopsWhenUnwell(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		Watchdog(ctx, func(context.Context) error {
-			if well--; well < 0 {
-				return errors.New("unwell")
+		Watchdog(ctx, func(within time.Duration) bool {
+			if within != 10*time.Millisecond {
+				t.Errorf("within %v", within)
 			}
-			return nil
+			well--
+			return well >= 0
 		})
 	}()
 	for range 2 {

@@ -1,8 +1,10 @@
 package systemd
 
 import (
+	"context"
 	"embed"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -19,11 +21,30 @@ type Setup struct {
 	Socket  string // path of the LMTP socket
 	User    string // Unix user that the services run as
 	Group   string // whose members may write to the socket: the mail server's
+	Version int    // of systemd
 }
+
+// FirstNotifyReload is the version of systemd from which on a reload is waited for
+// without another program.
+const FirstNotifyReload = 253
+
+// InstalledVersion is that of systemd on this machine; 0 where there is none.
+func InstalledVersion(ctx context.Context) int {
+	out, err := exec.CommandContext(ctx, "systemctl", "--version").Output()
+	if err != nil {
+		return 0
+	}
+	var version int
+	_, _ = fmt.Sscanf(string(out), "systemd %d", &version) // else it stays 0
+	return version
+}
+
+// NotifyReload says whether systemd knows Type=notify-reload.
+func (s Setup) NotifyReload() bool { return s.Version >= FirstNotifyReload }
 
 // Files are the units.
 func Files() []string {
-	return []string{"mailrow-lmtp.socket", "mailrow-lmtp.service", "mailrow-index.service"}
+	return []string{"mailrow-lmtp.socket", "mailrow-lmtp.service", "mailrow-poll.service", "mailrow-index.service"}
 }
 
 // Fragment is one unit.

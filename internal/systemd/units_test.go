@@ -4,12 +4,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
 
 func TestUnitsAreValid(t *testing.T) {
-	setup := Setup{Program: "/bin/true", Config: "/etc/mailrow/mailrow.toml", Socket: "/run/mailrow/lmtp", User: "root", Group: "root"}
+	for _, version := range []int{FirstNotifyReload - 1, FirstNotifyReload} {
+		t.Run(strconv.Itoa(version), func(t *testing.T) { valid(t, version) })
+	}
+}
+
+func valid(t *testing.T, version int) {
+	setup := Setup{Program: "/bin/true", Config: "/etc/mailrow/mailrow.toml", Socket: "/run/mailrow/lmtp", User: "root", Group: "root", Version: version}
 	dir := t.TempDir()
 	var paths []string
 	for _, file := range Files() {
@@ -20,14 +27,18 @@ func TestUnitsAreValid(t *testing.T) {
 		if strings.HasSuffix(file, ".service") && !strings.Contains(text, "ExecStart=/bin/true --config=/etc/mailrow/mailrow.toml ") {
 			t.Errorf("%s does not run the program: %s", file, text)
 		}
+		if old := strings.Contains(text, "ExecReload="); file == "mailrow-poll.service" && (old == (version >= FirstNotifyReload) || old == strings.Contains(text, "\nType=notify-reload\n")) {
+			t.Errorf("%s is reloaded the wrong way: %s", file, text)
+		}
 		path := filepath.Join(dir, file)
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		paths = append(paths, path)
 	}
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Log("systemd-analyze is not here to judge the units")
+	installed := InstalledVersion(t.Context())
+	if _, err := exec.LookPath("systemd-analyze"); err != nil || installed < version {
+		t.Logf("systemd here is %d: nobody to judge the units", installed)
 		return
 	}
 	out, err := exec.Command("systemd-analyze", append([]string{"verify"}, paths...)...).CombinedOutput()

@@ -38,6 +38,9 @@ func (e *RevokedError) Error() string {
 
 func (e *RevokedError) Unwrap() error { return e.Err }
 
+// Is says that it is sasl.ErrDenied.
+func (e *RevokedError) Is(target error) bool { return target == sasl.ErrDenied }
+
 // RefusedError says that the provider takes neither us nor what we ask for.
 type RefusedError struct {
 	Source, Provider string
@@ -50,6 +53,9 @@ func (e *RefusedError) Error() string {
 }
 
 func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Is says that it is sasl.ErrDenied.
+func (e *RefusedError) Is(target error) bool { return target == sasl.ErrDenied }
 
 // Of gives what a source logs in with. Nothing secret is got before it is needed.
 func (k *Keeper) Of(ctx context.Context, s source.Source) (sasl.Credentials, error) {

@@ -146,7 +146,7 @@ func (c *Conn) Await(ctx context.Context, timeout time.Duration) (bool, error) {
 
 // ErrInjected says that a server, or somebody between, has sent more than the
 // answer to STARTTLS in clear, hoping that it is taken for something encrypted.
-var ErrInjected = errors.New("bytes before TLS began: somebody may be tampering with the connection")
+var ErrInjected = errors.New("bytes before TLS began: somebody may be tampering with the connection: use TLS from the first byte (+ssl)")
 
 // StartTLS begins TLS on a connection in clear. What came in clear after the
 // answer to the command is never read; the caller forgets what he was told before.

@@ -74,9 +74,10 @@ func (s *Server) String() string {
 	return net.JoinHostPort(s.Host, strconv.Itoa(s.Port))
 }
 
-func (s *Server) warn(format string, args ...any) {
+// Warnf tells the operator something about the server, if somebody listens.
+func (s *Server) Warnf(format string, args ...any) {
 	if s.Warn != nil {
-		s.Warn(fmt.Sprintf(format, args...))
+		s.Warn(s.String() + ": " + fmt.Sprintf(format, args...))
 	}
 }
 

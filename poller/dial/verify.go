@@ -98,7 +98,7 @@ func (v *Verify) config(s *Server) (*tls.Config, error) {
 		conf.VerifyConnection = v.pinned
 	case v.Insecure:
 		conf.InsecureSkipVerify = true
-		s.warn("%s: tls=insecure: whoever answers there can read the password and forge mail; ca=FILE or pin=sha256:… ends that", s)
+		s.Warnf("tls=insecure: whoever answers there can read the password and forge mail; ca=FILE or pin=sha256:… ends that")
 	}
 	return conf, nil
 }

@@ -27,6 +27,23 @@ func Open(path string, want Stamp) (io.ReadCloser, error) {
 	return &reader{file: f, left: want.Size, want: want}, nil
 }
 
+// OpenRegular opens a file. What is none is ErrIrregular: opening a pipe would wait
+// for its other end, and reading a device for ever.
+func OpenRegular(path string, mode int) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("open %s: %w", path, ErrIrregular)
+	}
+	f, err := os.OpenFile(path, mode|unix.O_NONBLOCK, 0) // it may be another by now
+	if err != nil {
+		return nil, err
+	}
+	if _, err := fstat(f); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return f, nil
+}
+
 type reader struct {
 	file *os.File
 	left int64

@@ -2,6 +2,7 @@ package files
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -87,6 +88,22 @@ func directories(dir string) (real, linked []string, err error) {
 			return real, linked, err
 		}
 	}
+}
+
+// Apart says with an error that the path of an archive leads to that of a folder, be
+// it through links. What is missing is like nothing.
+func Apart(archive, path, folder string) error {
+	a, err := os.Stat(archive)
+	if err == nil {
+		var b fs.FileInfo
+		if b, err = os.Stat(path); err == nil && os.SameFile(a, b) {
+			return fmt.Errorf("%s is folder %s itself, by another name: name another: %w", archive, folder, fs.ErrInvalid)
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func inode(info fs.FileInfo) (ino, dev uint64) {

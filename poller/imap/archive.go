@@ -25,7 +25,7 @@ func (f *Folder) Archive(ctx context.Context, entries []poller.Entry, folder str
 		return f.fault(what, err)
 	}
 	if wire == f.wire {
-		return fmt.Errorf("%s %s: it is the same folder", what, f)
+		return fmt.Errorf("%s %s: it is the same folder: name another with archive=", what, f)
 	}
 	return f.change(ctx, what, entries, func(uids []uint32) error {
 		if f.conn.Has("MOVE") {
@@ -43,14 +43,11 @@ func (s *Source) archive(ctx context.Context, folder string) (string, error) {
 	if err := s.alive(ctx); err != nil {
 		return "", err
 	}
-	wire := s.spell(unquote(folder))
+	wire := s.ns.Spell(s.conn, unquote(folder))
 	if strings.ContainsAny(wire, "*%") {
-		return "", fmt.Errorf("%q has a wildcard in it", folder)
+		return "", fmt.Errorf("%q has a wildcard in it: archive= names one folder", folder)
 	}
-	own := wire
-	if !strings.HasPrefix(wire, s.ns.Prefix) && !strings.EqualFold(wire, inbox) {
-		own = s.ns.Prefix + wire
-	}
+	own := s.ns.Own(wire)
 	for _, name := range []string{wire, own} {
 		found, err := s.list(ctx, name)
 		if err != nil {

@@ -324,7 +324,7 @@ func (r *body) Read(p []byte) (n int, err error) {
 	r.given = r.given || n > 0
 	if err == io.EOF && !r.given && r.mail.size > 0 {
 		// Some servers give nothing where they cannot read a mail themselves.
-		err = fmt.Errorf("the server gives nothing of its %d bytes", r.mail.size)
+		err = fmt.Errorf("the server gives nothing of its %d bytes: look at it with another program", r.mail.size)
 	}
 	if err == nil || err == io.EOF {
 		return n, err

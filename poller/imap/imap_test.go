@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,31 +17,18 @@ import (
 	"mailrow/internal/dovecottest"
 	"mailrow/internal/pgtest"
 	"mailrow/poller"
-	"mailrow/poller/dial"
 	"mailrow/poller/imap"
-	"mailrow/poller/sasl"
+	"mailrow/poller/pollertest"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
-func secret(text string) func(context.Context) (sasl.Secret, error) {
-	return func(context.Context) (sasl.Secret, error) { return sasl.NewSecret(text), nil }
-}
-
 // at is the source at an address, in clear.
 func at(t testing.TB, addr string) imap.Config {
 	t.Helper()
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return imap.Config{
-		Server:      dial.Server{Host: host, Port: n, Security: dial.Clear},
-		Credentials: sasl.Credentials{User: dovecottest.User, Password: secret(dovecottest.Password)},
+		Server:      pollertest.Server(t, addr),
+		Credentials: pollertest.Credentials(),
 	}
 }
 

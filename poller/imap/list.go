@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"mailrow/poller"
 	"mailrow/poller/imap/client"
@@ -108,7 +109,7 @@ func (l *listing) begin(result *poller.Listing, then, now revision) (unchanged b
 	}
 	if filtered {
 		l.next = 0
-		words, err := criteria(conf.Search)
+		words, err := Criteria(conf.Search)
 		if err != nil {
 			return false, err
 		}
@@ -160,7 +161,7 @@ func (l *listing) entries(yield func(poller.Entry, error) bool) bool {
 		if rows == nil {
 			f.listing = nil
 			if l.left > 0 {
-				f.s.warn("folder %q: the server has left out %d mails, which somebody may just have removed: all will be listed again", f.name, l.left)
+				f.s.conf.Server.Warnf("folder %q: the server has left out %d mails, which somebody may just have removed: all will be listed again", f.name, l.left)
 			}
 			return true
 		}
@@ -176,7 +177,11 @@ func (l *listing) entries(yield func(poller.Entry, error) bool) bool {
 
 func (f *Folder) entry(row client.Fetch) poller.Entry {
 	flags := slices.DeleteFunc(row.Flags, func(flag string) bool { return flag == `\Recent` })
-	return poller.Entry{ID: f.id(row.UID), Size: row.Size, Flags: flags, ReceivedAt: row.Date}
+	e := poller.Entry{ID: f.id(row.UID), Size: row.Size, Flags: flags, ReceivedAt: row.Date}
+	if !row.Date.IsZero() {
+		e.Stamp = row.Date.UTC().Format(time.DateTime)
+	}
+	return e
 }
 
 // rows gives the next mails, nil at the end. The batch after them is on the way by
@@ -254,7 +259,8 @@ func (l *listing) send() error {
 func (l *listing) check(b *batch) ([]client.Fetch, error) {
 	rows := b.rows
 	slices.SortFunc(rows, func(a, b client.Fetch) int { return cmp.Compare(a.UID, b.UID) })
-	rows = slices.CompactFunc(rows, func(a, b client.Fetch) bool { return a.UID == b.UID })
+	rows = slices.CompactFunc(rows, func(a, b client.Fetch) bool { return a.UID == b.UID && a.Seq == b.Seq })
+	rows = l.distinct(rows)
 	if b.anchor != 0 && !slices.ContainsFunc(rows, func(row client.Fetch) bool { return row.UID == b.anchor }) {
 		// Mails before have been removed: the numbers meant others already.
 		l.lost = true
@@ -280,6 +286,21 @@ func (l *listing) check(b *batch) ([]client.Fetch, error) {
 	return rows, nil
 }
 
+// distinct leaves out mails of one UID: who asks for one gets the other, and who removes
+// one removes both.
+func (l *listing) distinct(rows []client.Fetch) []client.Fetch {
+	for i := 1; i < len(rows); i++ {
+		uid := rows[i].UID
+		if uid != rows[i-1].UID {
+			continue
+		}
+		l.f.s.conf.Server.Warnf("folder %q: several mails have UID %d, and none of them can be told from the others: they are left out until the server's administrator has the index of the folder rebuilt", l.f.name, uid)
+		rows = slices.DeleteFunc(rows, func(row client.Fetch) bool { return row.UID == uid })
+		i = 0
+	}
+	return rows
+}
+
 // none: somebody has removed them all, and then the server says so, or it cannot
 // be listed.
 func (l *listing) none(b *batch) error {
@@ -289,7 +310,7 @@ func (l *listing) none(b *batch) error {
 	if l.f.exists < b.exists {
 		return nil
 	}
-	return fmt.Errorf("the server gives nothing of %d mails, or no UID or size of any: it may not be IMAP4rev1", b.want)
+	return fmt.Errorf("the server gives nothing of %d mails, or no UID or size of any: it may not be IMAP4rev1: ask the provider", b.want)
 }
 
 // expunged: the mails after it have got lower numbers.

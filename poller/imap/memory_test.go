@@ -6,17 +6,24 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mailrow/internal/needs"
 )
 
-// serveMany plays a folder of so many mails, which have not to be anywhere.
-func serveMany(t *testing.T, many int) (addr string) {
+// serveMany plays a folder of so many mails, which have not to be anywhere, and counts
+// commands.
+func serveMany(t *testing.T, many int) (addr string, commands *atomic.Int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	commands = new(atomic.Int64)
 	go func() {
 		conn, err := l.Accept()
 		if err != nil {
@@ -30,6 +37,7 @@ func serveMany(t *testing.T, many int) (addr string) {
 			if err != nil {
 				return
 			}
+			commands.Add(1)
 			tag, command, _ := strings.Cut(line, " ")
 			var first, last int
 			switch n, _ := fmt.Sscanf(command, "FETCH %d:%d", &first, &last); {
@@ -43,7 +51,7 @@ func serveMany(t *testing.T, many int) (addr string) {
 			fmt.Fprintf(w, "%s OK\r\n", tag)
 		}
 	}()
-	return l.Addr().String()
+	return l.Addr().String(), commands
 }
 
 // heap is what is in use.
@@ -55,8 +63,9 @@ func heap() int64 {
 }
 
 func TestMemoryDoesNotGrowWithTheFolder(t *testing.T) {
-	const many = 300_000
-	f := folder(t, open(t, at(t, serveMany(t, many))), "INBOX")
+	many := needs.Times(300_000, 1_000_000)
+	addr, _ := serveMany(t, many)
+	f := folder(t, open(t, at(t, addr)), "INBOX")
 	l, err := f.List(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
@@ -81,4 +90,27 @@ func TestMemoryDoesNotGrowWithTheFolder(t *testing.T) {
 		t.Errorf("%d bytes of heap, and %d at the beginning", most, early)
 	}
 	t.Logf("%d bytes of heap, and %d at the beginning", most, early)
+}
+
+// However many mails there are, an unchanged folder costs as many round trips.
+func TestUnchangedFolderCostsTheSame(t *testing.T) {
+	cost := func(many int) (all []int64) {
+		addr, commands := serveMany(t, many)
+		src := open(t, at(t, addr))
+		_, l := list(t, folder(t, src, "INBOX"), "")
+		for range 3 {
+			before := commands.Load()
+			entries, again := list(t, folder(t, src, "INBOX"), l.Revision)
+			if len(entries) != 0 || again.Revision != l.Revision {
+				t.Errorf("%d of %d mails, revision %q and then %q", len(entries), many, l.Revision, again.Revision)
+			}
+			all = append(all, commands.Load()-before)
+		}
+		return all
+	}
+	few, many := cost(100), cost(100_000)
+	t.Logf("commands: %v at 100 mails, %v at 100,000", few, many)
+	if diff := cmp.Diff(few, many); diff != "" || few[0] > 1 {
+		t.Errorf("commands: %s", diff)
+	}
 }

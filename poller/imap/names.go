@@ -30,7 +30,7 @@ func (s *Source) Folders(ctx context.Context, patterns []string) ([]string, erro
 			return nil, fmt.Errorf("list folders %q of %s: %w", pattern, &s.conf.Server, err)
 		}
 		for _, l := range found {
-			name := s.display(l)
+			name := s.ns.Display(s.conn, l)
 			if before, known := s.names[name]; known && before != l.Name {
 				return nil, fmt.Errorf("list folders %q of %s: both %q and %q are %q here: rename one", pattern, &s.conf.Server, before, l.Name, name)
 			}
@@ -51,7 +51,7 @@ func unquote(name string) string {
 }
 
 func (s *Source) matching(ctx context.Context, pattern string) ([]client.Listed, error) {
-	wire := s.spell(pattern)
+	wire := s.ns.Spell(s.conn, pattern)
 	found, err := s.list(ctx, wire)
 	if err != nil || len(found) > 0 {
 		return found, err
@@ -68,7 +68,7 @@ func (s *Source) matching(ctx context.Context, pattern string) ([]client.Listed,
 	// Somebody typed it as the server spells it, or composes letters otherwise.
 	var there []string
 	for _, l := range all {
-		name := s.display(l)
+		name := s.ns.Display(s.conn, l)
 		if strings.TrimPrefix(l.Name, s.ns.Prefix) == pattern || norm.NFC.String(name) == norm.NFC.String(pattern) {
 			return []client.Listed{l}, nil
 		}
@@ -91,33 +91,11 @@ func (s *Source) list(ctx context.Context, pattern string) ([]client.Listed, err
 	return slices.DeleteFunc(found, func(l client.Listed) bool { return !l.Selectable() }), err
 }
 
-// display is the name of a folder as people know it: without the prefix that all
-// of ours have on some servers.
-func (s *Source) display(l client.Listed) string {
-	if strings.EqualFold(l.Name, inbox) {
-		return inbox
-	}
-	wire := strings.TrimPrefix(l.Name, s.ns.Prefix)
-	name := s.conn.DecodeName(wire)
-	if l.Delimiter != "" && l.Delimiter != "/" {
-		name = strings.ReplaceAll(name, l.Delimiter, "/")
-	}
-	return name
-}
-
-// spell makes a name, or a pattern, what the server would call it.
-func (s *Source) spell(name string) string {
-	if d := s.ns.Delimiter; d != "" && d != "/" {
-		name = strings.ReplaceAll(name, "/", d)
-	}
-	return s.conn.EncodeName(name)
-}
-
 // wire is the server's name of a folder that was listed, or else what it would
 // call it.
 func (s *Source) wire(name string) string {
 	if wire, ok := s.names[name]; ok {
 		return wire
 	}
-	return s.spell(name)
+	return s.ns.Spell(s.conn, name)
 }

@@ -7,12 +7,12 @@ import (
 	"mailrow/poller/imap/client"
 )
 
-// criteria makes a command's arguments of a search as people write it, with a
+// Criteria makes a command's arguments of a search as people write it, with a
 // blank before. Text that is not ASCII goes as literals, for a quoted string cannot
 // hold it.
-func criteria(search string) (*client.Command, error) {
+func Criteria(search string) (*client.Command, error) {
 	bad := func(what string) (*client.Command, error) {
-		return nil, fmt.Errorf("read search %q: %s: write for example search=UNSEEN FROM \"ann\" SINCE 1-Jan-2026", search, what)
+		return nil, fmt.Errorf("read search %q: %s: write for example UNSEEN FROM \"ann\" SINCE 1-Jan-2026", search, what)
 	}
 	if strings.ContainsAny(search, "\r\n\x00") {
 		return bad("there is a line end in it")

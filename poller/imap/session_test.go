@@ -16,6 +16,7 @@ import (
 	"mailrow/poller/dial"
 	"mailrow/poller/imap"
 	"mailrow/poller/imap/client"
+	"mailrow/poller/pollertest"
 	"mailrow/poller/sasl"
 )
 
@@ -51,7 +52,7 @@ S: a OK
 			s := scripttest.Start(ignoreEnd{t}, conf, script)
 			c := at(t, s.Addr())
 			c.Server.Security, c.Server.Verify.CA = dial.StartTLS, ca
-			c.Credentials = sasl.Credentials{User: "u1", Password: secret("pw")}
+			c.Credentials = sasl.Credentials{User: "u1", Password: pollertest.Secret("pw")}
 			src, err := imap.Open(t.Context(), c)
 			if !errors.Is(err, test.want) {
 				t.Errorf("open: %v", err)
@@ -81,14 +82,14 @@ S: a NO [AUTHENTICATIONFAILED] LOGIN u1 pa"ss word is wrong, as is cGEic3Mgd29yZ
 silence
 `)
 	conf := at(t, s.Addr())
-	conf.Credentials = sasl.Credentials{User: "u1", Password: secret(`pa"ss word`)}
-	trace := traced(&conf)
+	conf.Credentials = sasl.Credentials{User: "u1", Password: pollertest.Secret(`pa"ss word`)}
+	trace := pollertest.Traced(&conf.Server)
 	_, err := imap.Open(t.Context(), conf)
 	var denied *sasl.DeniedError
 	if !errors.As(err, &denied) || !strings.Contains(err.Error(), "LOGIN u1 *** is wrong") {
 		t.Errorf("open: %v", err)
 	}
-	hidden(t, fmt.Sprint(trace, err), `pa"ss word`, "cGEic3Mgd29yZA")
+	pollertest.Hidden(t, fmt.Sprint(trace, err), `pa"ss word`, "cGEic3Mgd29yZA")
 }
 
 func TestTroubleIsNoDenial(t *testing.T) {
@@ -104,7 +105,7 @@ func TestTroubleIsNoDenial(t *testing.T) {
 func TestLiteralWaitsToBeAgreedTo(t *testing.T) {
 	s := scripttest.Start(t, nil, "S: * OK [CAPABILITY IMAP4rev1] hi\nC: a LOGIN \"u1@test.local\" {4}\nS: + go on\nC: = p\u00e4x\nS: a OK [CAPABILITY IMAP4rev1] in\nC: a LIST\nS: a OK\nC: b LOGOUT\n")
 	conf := at(t, s.Addr())
-	conf.Credentials.Password = secret("p\u00e4x")
+	conf.Credentials.Password = pollertest.Secret("p\u00e4x")
 	open(t, conf).Close()
 }
 

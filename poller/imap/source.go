@@ -59,15 +59,9 @@ var _ poller.Source = (*Source)(nil)
 // Open connects and logs in. A *sasl.DeniedError or *sasl.NoWayError needs the
 // operator; anything else may pass.
 func Open(ctx context.Context, conf Config) (*Source, error) {
-	if conf.Server.Port == 0 {
-		conf.Server.Port = 143
-		if conf.Server.Security == dial.TLS {
-			conf.Server.Port = 993
-		}
-	}
 	conf.Idle = min(cmp.Or(conf.Idle, 9*time.Minute), 28*time.Minute)
 	conf.Poll = cmp.Or(conf.Poll, time.Minute)
-	if _, err := criteria(conf.Search); err != nil {
+	if _, err := Criteria(conf.Search); err != nil {
 		return nil, err
 	}
 	s := &Source{conf: conf, names: map[string]string{}}
@@ -77,23 +71,39 @@ func Open(ctx context.Context, conf Config) (*Source, error) {
 	return s, nil
 }
 
+// Connect connects to a server and logs in there, without opening a folder.
+func Connect(ctx context.Context, conf *Config) (*client.Conn, *client.Namespace, error) {
+	if conf.Server.Port == 0 {
+		conf.Server.Port = 143
+		if conf.Server.Security == dial.TLS {
+			conf.Server.Port = 993
+		}
+	}
+	c, err := client.Dial(ctx, &conf.Server)
+	if err != nil {
+		return nil, nil, err
+	}
+	fail := func(err error) (*client.Conn, *client.Namespace, error) {
+		_ = c.Close() // err says more
+		return nil, nil, fmt.Errorf("%s: %w", &conf.Server, err)
+	}
+	if err := c.Login(ctx, &conf.Credentials); err != nil {
+		return fail(err)
+	}
+	ns, err := c.Begin(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	return c, ns, nil
+}
+
 func (s *Source) connect(ctx context.Context) error {
-	c, err := client.Dial(ctx, &s.conf.Server)
+	c, ns, err := Connect(ctx, &s.conf)
 	if err != nil {
 		return err
 	}
-	fail := func(err error) error {
-		_ = c.Close() // err says more
-		return fmt.Errorf("%s: %w", &s.conf.Server, err)
-	}
-	if err := c.Login(ctx, &s.conf.Credentials); err != nil {
-		return fail(err)
-	}
-	if s.ns, err = c.Begin(ctx); err != nil {
-		return fail(err)
-	}
 	c.CondStore = s.conf.Search != ""
-	s.conn, s.selected = c, nil
+	s.conn, s.ns, s.selected = c, ns, nil
 	return nil
 }
 
@@ -132,10 +142,4 @@ func (s *Source) Close() error {
 		return nil
 	}
 	return s.conn.Close()
-}
-
-func (s *Source) warn(format string, args ...any) {
-	if s.conf.Server.Warn != nil {
-		s.conf.Server.Warn(s.conf.Server.String() + ": " + fmt.Sprintf(format, args...))
-	}
 }

@@ -28,10 +28,10 @@ func TestKinds(t *testing.T) {
 	}
 	for name, kind := range map[string]pollertest.Kind{
 		"maildir": {Box: pollertest.Maildir, Folders: true, Many: 100_000},
-		"mh":      {Box: pollertest.MH, Folders: true},
-		"mbox":    {Box: pollertest.Mbox, Many: 20_000},
-		"mmdf":    {Box: pollertest.MMDF},
-		"babyl":   {Box: pollertest.Babyl},
+		"mh":      {Box: pollertest.MH, Folders: true, Many: 100_000},
+		"mbox":    {Box: pollertest.Mbox, Many: 100_000},
+		"mmdf":    {Box: pollertest.MMDF, Many: 100_000},
+		"babyl":   {Box: pollertest.Babyl, Many: 100_000},
 	} {
 		t.Run(name, func(t *testing.T) { pollertest.Run(t, kind, open) })
 	}

@@ -3,6 +3,7 @@ package maildir
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"mailrow/internal/maildirname"
+	"mailrow/poller/files"
 )
 
 func (f *folder) flags(n name) []string {
@@ -22,11 +24,13 @@ func (f *folder) flags(n name) []string {
 // readKeywords reads what Dovecot's letters a to z mean in this folder. They mean
 // something else in every other: a folder without the file has none.
 func (f *folder) readKeywords() error {
-	file, err := os.Open(filepath.Join(f.path, "dovecot-keywords"))
+	file, err := files.OpenRegular(filepath.Join(f.path, "dovecot-keywords"), os.O_RDONLY)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		f.keywords = [26]string{}
 		return nil
+	case errors.Is(err, files.ErrIrregular):
+		return fmt.Errorf("%w: remove it: Dovecot keeps there what flags mean", err)
 	case err != nil:
 		return err
 	}

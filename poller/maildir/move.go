@@ -213,6 +213,29 @@ func (f *folder) holds(path string, n name, stamp files.Stamp) (bool, error) {
 	return false, nil
 }
 
+// CheckArchive also knows of links to the directories of a Maildir.
+func (s *source) CheckArchive(folders []string, archive string) error {
+	path, err := s.find(archive)
+	if errors.Is(err, fs.ErrNotExist) {
+		path, err = s.newPath(archive)
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range folders {
+		folder, err := s.find(name)
+		if err != nil {
+			return err
+		}
+		for _, part := range append([]string{"."}, parts[:2]...) {
+			if err := files.Apart(filepath.Join(path, part), filepath.Join(folder, part), name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // makeFolder opens a folder, and makes it first where it is missing.
 func (s *source) makeFolder(name string) (*folder, error) {
 	path, err := s.find(name)

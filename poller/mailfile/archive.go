@@ -3,6 +3,7 @@ package mailfile
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 
 	"mailrow/internal/newfile"
 	"mailrow/poller"
+	"mailrow/poller/files"
+	"mailrow/poller/identity"
 )
 
 // Archive appends mails to another file, each with all that stands around it, and
@@ -47,23 +50,56 @@ func (s *source) make(name, like string) (*folder, error) {
 	if err := s.scan(); err != nil {
 		return nil, err
 	}
+	path, err := s.archive(name, like)
+	if err != nil {
+		return nil, err
+	}
+	if err := makeFile(path, like); err != nil {
+		return nil, err
+	}
+	return s.open(path)
+}
+
+// archive gives the path of a folder that is there, or may be made beside or below
+// the file like.
+func (s *source) archive(name, like string) (path string, err error) {
 	if path, known := s.paths[name]; known {
-		return s.open(path)
+		return path, nil
 	}
 	for step := range strings.SplitSeq(name, "/") {
 		if step == "" || strings.HasPrefix(step, ".") || strings.ContainsRune(step, 0) {
-			return nil, fmt.Errorf("a folder cannot be called %q: %w", name, fs.ErrInvalid)
+			return "", fmt.Errorf("a folder cannot be called %q: %w", name, fs.ErrInvalid)
 		}
 	}
 	root := s.root
 	if s.file {
 		root = filepath.Dir(like)
 	}
-	path := filepath.Join(root, filepath.FromSlash(name))
-	if err := makeFile(path, like); err != nil {
-		return nil, err
+	return filepath.Join(root, filepath.FromSlash(name)), nil
+}
+
+// CheckArchive also opens an archive that is there: it may be something else.
+func (s *source) CheckArchive(folders []string, archive string) error {
+	if err := s.scan(); err != nil {
+		return err
 	}
-	return s.open(path)
+	for _, name := range folders {
+		folder, err := s.open(s.paths[name])
+		if err != nil {
+			continue // which is told when it is looked into
+		}
+		path, err := s.archive(archive, folder.path)
+		if err != nil {
+			return err
+		}
+		if err := files.Apart(path, folder.path, name); err != nil {
+			return err
+		}
+		if _, err := s.open(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // makeFile makes an empty mailbox, unless there is a file. A directory above it can
@@ -187,7 +223,7 @@ func (a *archive) add(ctx context.Context, e poller.Entry) error {
 		return nil
 	}
 	delete(a.wanted, e.ID)
-	source, err := os.Open(a.from.path)
+	source, err := openRegular(a.from.path, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -286,12 +322,12 @@ func (a *archive) withLineEnd(piece *io.SectionReader, first []byte) (id string,
 	if _, err := r.Next(); err != nil {
 		return "", err
 	}
-	mail := newIdentity()
+	mail := identity.New()
 	if _, err := io.Copy(mail, r); err != nil {
 		return "", err
 	}
 	_, _ = mail.Write([]byte{'\n'})
-	return mail.id(), nil
+	return mail.String(), nil
 }
 
 // compare reads what was appended: the source may have been written to meanwhile.
@@ -323,13 +359,12 @@ func lastBytes(r io.ReaderAt, end int64) ([]byte, error) {
 
 // sameBytes compares two readers of the same length.
 func sameBytes(a, b io.Reader) (bool, error) {
-	one, other := newIdentity(), newIdentity()
-	one.body, other.body = true, true
+	one, other := sha256.New(), sha256.New()
 	if _, err := io.Copy(one, a); err != nil {
 		return false, err
 	}
 	if _, err := io.Copy(other, b); err != nil {
 		return false, err
 	}
-	return one.id() == other.id(), nil
+	return bytes.Equal(one.Sum(nil), other.Sum(nil)), nil
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"mailrow/poller"
+	"mailrow/poller/identity"
 )
 
 // Remove removes mails. Those that are the end of the file are cut off, which is
@@ -32,7 +33,7 @@ func (f *folder) Remove(ctx context.Context, entries []poller.Entry) error {
 // MarkSeen writes the flag into the mails. Their ids stay what they were.
 func (f *folder) MarkSeen(ctx context.Context, entries []poller.Entry) error {
 	err := f.change(ctx, entries, func(file *os.File, p place) (*Edit, error) {
-		head := make([]byte, min(p.end-p.start, maxHeader))
+		head := make([]byte, min(p.end-p.start, identity.MaxHeader))
 		if _, err := file.ReadAt(head, p.start); err != nil {
 			return nil, err
 		}

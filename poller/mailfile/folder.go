@@ -9,9 +9,9 @@ import (
 	"io/fs"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"mailrow/poller"
+	"mailrow/poller/files"
+	"mailrow/poller/identity"
 	"mailrow/poller/inotify"
 )
 
@@ -34,7 +34,7 @@ type folder struct {
 	moved   map[string]place // where mails are since somebody rewrote the file
 	movedAt state
 
-	got    *identity // for compare
+	got    *identity.Identity // for compare
 	buffer []byte
 }
 
@@ -45,23 +45,25 @@ type place struct{ start, end int64 }
 // touched.
 func openFolder(s *source, path string) (*folder, error) {
 	f := &folder{source: s, form: s.form(path, s.o), path: path, o: s.o}
-	// Without O_NONBLOCK opening a pipe waits for a writer, if need be for ever.
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	file, err := openRegular(path, os.O_RDONLY)
 	if err != nil {
 		return nil, fmt.Errorf("open %s mailbox: %w", f.form.Name(), err)
 	}
 	defer file.Close()
-	switch info, err := file.Stat(); {
-	case err != nil:
-		return nil, fmt.Errorf("open %s mailbox: %w", f.form.Name(), err)
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("open %s mailbox %s: it is a pipe or a device: name a file: %w", f.form.Name(), path, fs.ErrInvalid)
-	}
 	if _, err := f.first(file); err != nil {
 		return nil, fmt.Errorf("open %s: %w: correct the path or the scheme", path, err)
 	}
 	f.opened, err = stateOf(file)
 	return f, err
+}
+
+// openRegular opens the file of a mailbox: a pipe may have got its name.
+func openRegular(path string, mode int) (*os.File, error) {
+	file, err := files.OpenRegular(path, mode)
+	if errors.Is(err, files.ErrIrregular) {
+		return nil, fmt.Errorf("open %s: it is a pipe, a socket, a device or a folder: name a file: %w", path, fs.ErrInvalid)
+	}
+	return file, err
 }
 
 // first gives the begin of the file, which must be of its form.
@@ -146,7 +148,7 @@ func (f *folder) entries(ctx context.Context, file *os.File, start, size int64, 
 		return
 	}
 	r := f.form.NewReader(io.NewSectionReader(whole{file, size}, start, size-start))
-	id := newIdentity()
+	id := identity.New()
 	buffer := make([]byte, 64<<10)
 	for {
 		if err := ctx.Err(); err != nil {
@@ -158,7 +160,7 @@ func (f *folder) entries(ctx context.Context, file *os.File, start, size int64, 
 			return
 		}
 		if err == nil {
-			id.reset()
+			id.Reset()
 			_, err = io.CopyBuffer(id, r, buffer)
 		}
 		if err != nil {
@@ -166,7 +168,7 @@ func (f *folder) entries(ctx context.Context, file *os.File, start, size int64, 
 			return
 		}
 		entry := poller.Entry{
-			ID: id.id(), Size: id.size, Flags: mail.Flags, ReceivedAt: mail.ReceivedAt, Sender: mail.Sender,
+			ID: id.String(), Size: id.Size(), Flags: mail.Flags, ReceivedAt: mail.ReceivedAt, Sender: mail.Sender,
 			Place: place{start + mail.Start, start + r.End()},
 		}
 		if !yield(entry, nil) {
@@ -193,7 +195,7 @@ func (f *folder) Wait(ctx context.Context) error {
 		return fmt.Errorf("wait for mail: %w", err)
 	}
 	f.watch = watch
-	file, err := os.Open(f.path)
+	file, err := openRegular(f.path, os.O_RDONLY)
 	if err != nil {
 		return fmt.Errorf("wait for mail: %w", err)
 	}

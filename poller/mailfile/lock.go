@@ -10,30 +10,24 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mailrow/poller/dotlock"
 )
 
 // A mailbox has two locks, as Postfix local(8), Exim, procmail, mutt and Debian's
-// policy (11.6) have them: a file beside it with .lock after its name, which is
-// made first, and a lock of fcntl(2). Who cannot have the second gives the first
-// back before it tries again, so that nobody waits for ever who takes them the
-// other way round.
+// policy (11.6) have them: a file beside it (package dotlock), which is made first,
+// and a lock of fcntl(2). Who cannot have the second gives the first back before it
+// tries again, so that nobody waits for ever who takes them the other way round.
 //
-// Where the folder may not be written there is only the second. A .lock that
-// nobody has touched for 500 seconds is the one of a program that has died, as
-// Postfix has it (stale_lock_time), and is removed.
+// Where the folder may not be written there is only the second.
 
-const (
-	staleAfter  = 500 * time.Second
-	touchEvery  = time.Minute
-	lockTimeout = 30 * time.Second
-)
+const lockTimeout = 30 * time.Second
 
 // lock holds a mailbox.
 type lock struct {
 	file *os.File // the mailbox, opened
 	path string
-	dot  fs.FileInfo // of the .lock; nil without
-	at   time.Time   // when that was touched last
+	dot  *dotlock.Lock // nil without
 }
 
 // LockError says that somebody else keeps a mailbox locked.
@@ -80,7 +74,7 @@ func tryLock(path string, write bool, o Options) (l *lock, who string, err error
 	if write {
 		mode, kind = os.O_RDWR, unix.F_WRLCK
 	}
-	if l.file, err = os.OpenFile(path, mode, 0); err == nil {
+	if l.file, err = openRegular(path, mode); err == nil {
 		who, err = lockFile(l.file, kind)
 	}
 	if err == nil && who == "" && !l.current() {
@@ -121,59 +115,32 @@ func lockFile(f *os.File, kind int16) (who string, err error) {
 	return who, nil
 }
 
-func (l *lock) dotPath() string { return l.path + ".lock" }
-
-// makeDot makes the .lock, or says that it is there. None can be made in a folder
-// that may not be written.
+// makeDot makes the .lock, or says who has it. None can be made in a folder that
+// may not be written.
 func (l *lock) makeDot(o Options) (who string, err error) {
-	f, err := os.OpenFile(l.dotPath(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		return l.breakStale(o)
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
-		o.note("%s cannot be made (%v): %s is locked by fcntl alone", l.dotPath(), errors.Unwrap(err), l.path)
+	l.dot, who, err = dotlock.Take(l.path, 0o644, o.note)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+		o.note("%s cannot be made (%v): %s is locked by fcntl alone", dotlock.Path(l.path), cause(err), l.path)
 		return "", nil
-	case err != nil:
-		return "", fmt.Errorf("lock: %w", err)
 	}
-	_, err = fmt.Fprintln(f, os.Getpid())
-	if err == nil {
-		l.dot, err = f.Stat()
-	}
-	l.at = time.Now()
-	if err := errors.Join(err, f.Close()); err != nil {
-		return "", errors.Join(fmt.Errorf("lock: %w", err), os.Remove(l.dotPath()))
-	}
-	return "", nil
+	return who, err
 }
 
-// breakStale removes a .lock of a program that has died. Until that is certain it
-// says who has it.
-func (l *lock) breakStale(o Options) (who string, err error) {
-	info, err := os.Lstat(l.dotPath())
-	if errors.Is(err, fs.ErrNotExist) {
-		return "somebody has just given it back", nil
+// cause is an error of the file system without what was tried.
+func cause(err error) error {
+	var of *fs.PathError
+	if errors.As(err, &of) {
+		return of.Err
 	}
-	if err != nil {
-		return "", fmt.Errorf("lock: %w", err)
-	}
-	if time.Since(info.ModTime()) < staleAfter {
-		return fmt.Sprintf("%s is there, made %s", l.dotPath(), info.ModTime().Format(time.RFC3339)), nil
-	}
-	o.note("%s is of %s: whoever made it has died, it is removed", l.dotPath(), info.ModTime().Format(time.RFC3339))
-	if err := os.Remove(l.dotPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("lock: remove old %s: %w", l.dotPath(), err)
-	}
-	return "a stale lock was just removed", nil
+	return err
 }
 
 // touch keeps the .lock from looking stale.
 func (l *lock) touch() error {
-	if l.dot == nil || time.Since(l.at) < touchEvery {
+	if l.dot == nil {
 		return nil
 	}
-	l.at = time.Now()
-	return os.Chtimes(l.dotPath(), l.at, l.at)
+	return l.dot.Touch()
 }
 
 // release gives the mailbox back.
@@ -182,11 +149,8 @@ func (l *lock) release() error {
 	if l.file != nil {
 		err = l.file.Close()
 	}
-	if l.dot == nil {
-		return err
-	}
-	if info, statErr := os.Lstat(l.dotPath()); statErr == nil && os.SameFile(info, l.dot) { // still ours
-		err = errors.Join(err, os.Remove(l.dotPath()))
+	if l.dot != nil {
+		err = errors.Join(err, l.dot.Release())
 	}
 	return err
 }

@@ -5,11 +5,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-)
 
-// maxHeader is how much of a header is looked at for notes. What stands beyond
-// is a mail's own.
-const maxHeader = 256 << 10
+	"mailrow/poller/identity"
+)
 
 // Notes are what programs that keep mail in one file write into the header of a
 // mail, and change as time goes by.
@@ -19,23 +17,12 @@ type Notes struct {
 	Internal bool  // it is no mail: UW, Pine and Dovecot keep their own numbers there
 }
 
-// isNote knows the names of the fields that are notes, in lower case.
-func isNote(name string) bool {
-	switch name {
-	case "status", "x-status", "x-keywords", "x-uid", "x-imap", "x-imapbase", // UW, Pine, Dovecot, mutt
-		"content-length", "lines", // System V, mutt
-		"x-mozilla-status", "x-mozilla-status2", "x-mozilla-keys":
-		return true
-	}
-	return false
-}
-
 // ReadNotes reads the notes of a header.
 func ReadNotes(header []byte) Notes {
 	n := Notes{Length: -1}
 	imap, internal := false, false
 	for len(header) > 0 {
-		field, note := cutField(header)
+		field, note := identity.CutField(header)
 		header = header[len(field):]
 		if !note && !internal && field[0]|0x20 == 's' {
 			internal = bytes.HasPrefix(field, []byte("Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA"))
@@ -100,54 +87,15 @@ func (n *Notes) mozilla(value string) {
 	}
 }
 
-// cutField gives the first field of a header, with the lines that continue it,
-// and whether it is a note.
-func cutField(header []byte) (field []byte, note bool) {
-	end := 0
-	for {
-		line := bytes.IndexByte(header[end:], '\n') + 1
-		if line == 0 {
-			end = len(header)
-			break
-		}
-		end += line
-		if end == len(header) || header[end] != ' ' && header[end] != '\t' {
-			break
-		}
-	}
-	switch field = header[:end]; field[0] | 0x20 {
-	case 's', 'x', 'c', 'l': // only these can be, and most are not
-		colon := bytes.IndexByte(field[:min(len(field), 32)], ':')
-		note = colon > 0 && isNote(strings.ToLower(strings.TrimRight(string(field[:colon]), " \t")))
-	}
-	return field, note
-}
-
-// headerEnd is where the header that b begins with ends: behind its last field.
-// It is -1 where that is further on.
-func headerEnd(b []byte) int {
-	for at := 0; ; {
-		rest := b[at:]
-		if len(rest) > 0 && rest[0] == '\n' || len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n' {
-			return at
-		}
-		line := bytes.IndexByte(rest, '\n') + 1
-		if line == 0 {
-			return -1
-		}
-		at += line
-	}
-}
-
 // Header looks at the header that is ahead, at most limit bytes of it.
 func (w *Window) Header() []byte {
 	for n := 4 << 10; ; n *= 4 {
 		ahead := w.Ahead(n)
-		if end := headerEnd(ahead[:min(len(ahead), maxHeader)]); end >= 0 {
+		if end := identity.HeaderEnd(ahead[:min(len(ahead), identity.MaxHeader)]); end >= 0 {
 			return ahead[:end]
 		}
-		if len(ahead) >= maxHeader || w.Ended() {
-			return ahead[:min(len(ahead), maxHeader)]
+		if len(ahead) >= identity.MaxHeader || w.Ended() {
+			return ahead[:min(len(ahead), identity.MaxHeader)]
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"mailrow/poller"
+	"mailrow/poller/identity"
 )
 
 // inMemory is the size up to which a mail is read and compared before any of it
@@ -38,7 +39,7 @@ func (f *folder) Open(ctx context.Context, e poller.Entry) (io.ReadCloser, error
 
 // open gives the mail at a place, if its id is that.
 func (f *folder) open(p place, id string) (io.ReadCloser, error) {
-	file, err := os.Open(f.path)
+	file, err := openRegular(f.path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ func (f *folder) open(p place, id string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &checked{file, r, newIdentity(), id}, nil
+	return &checked{file, r, identity.New(), id}, nil
 }
 
 func (f *folder) readWhole(file *os.File, p place, id string) (io.ReadCloser, error) {
@@ -70,9 +71,9 @@ func (f *folder) readWhole(file *os.File, p place, id string) (io.ReadCloser, er
 	if _, err := mail.ReadFrom(r); err != nil {
 		return nil, err
 	}
-	got := newIdentity()
+	got := identity.New()
 	_, _ = got.Write(mail.Bytes())
-	if got.id() != id {
+	if got.String() != id {
 		return nil, errOther
 	}
 	return io.NopCloser(&mail), nil
@@ -88,11 +89,11 @@ func (f *folder) compare(file *os.File, p place, id string) (same bool, err erro
 		return false, err
 	}
 	if f.got == nil {
-		f.got, f.buffer = newIdentity(), make([]byte, 32<<10)
+		f.got, f.buffer = identity.New(), make([]byte, 32<<10)
 	}
-	f.got.reset()
+	f.got.Reset()
 	_, err = io.CopyBuffer(f.got, r, f.buffer)
-	return f.got.id() == id, err
+	return f.got.String() == id, err
 }
 
 // piece goes to the mail at a place.
@@ -117,14 +118,14 @@ func (f *folder) piece(file *os.File, p place) (Reader, error) {
 type checked struct {
 	file *os.File
 	r    io.Reader
-	id   *identity
+	id   *identity.Identity
 	want string
 }
 
 func (c *checked) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	_, _ = c.id.Write(p[:n])
-	if err == io.EOF && c.id.id() != c.want {
+	if err == io.EOF && c.id.String() != c.want {
 		err = &poller.BrokenError{Err: fmt.Errorf("read mail: somebody has rewritten %s meanwhile", c.file.Name())}
 	}
 	return n, err

@@ -88,7 +88,7 @@ func (f *folder) replace(l *lock, size int64, out *newfile.File) error {
 	if _, err := lockFile(next, unix.F_WRLCK); err != nil {
 		return errors.Join(err, next.Close())
 	}
-	before, err := os.Open(f.path)
+	before, err := openRegular(f.path, os.O_RDONLY)
 	if err != nil {
 		return errors.Join(err, next.Close())
 	}

@@ -6,19 +6,20 @@ import (
 	"strings"
 
 	"mailrow/message"
+	"mailrow/poller/identity"
 )
 
 // MarkSeen is the change to a mail, of which head is the begin, that marks it as
 // seen: an R in its Status, its bit in X-Mozilla-Status, or a Status of its own.
 // It is nil where the mail is seen, or has no header.
 func MarkSeen(head []byte) *Edit {
-	end := headerEnd(head)
+	end := identity.HeaderEnd(head)
 	if end < 0 || end > 0 && !message.BeginsWithField(head) {
 		return nil
 	}
 	status, mozilla := noField, noField
 	for at := 0; at < end; {
-		field, note := cutField(head[at:end])
+		field, note := identity.CutField(head[at:end])
 		name, _, _ := bytes.Cut(field, []byte{':'})
 		switch {
 		case note && bytes.EqualFold(name, []byte("Status")):

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mailrow/poller/dotlock"
+	"mailrow/poller/files"
 )
 
 // patience is for how long a lock of another program is waited for. Theirs last
@@ -26,7 +29,7 @@ var errLocked = errors.New("locked by another program: if none runs, remove the 
 // readMarks reads the sequences of a folder, not in the middle of a change where
 // that can be known.
 func readMarks(ctx context.Context, path string) (marks, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	file, err := openSequences(path, os.O_RDONLY)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
@@ -42,14 +45,22 @@ func readMarks(ctx context.Context, path string) (marks, error) {
 	return parseMarks(string(text)), err
 }
 
+func openSequences(path string, mode int) (*os.File, error) {
+	file, err := files.OpenRegular(path, mode|unix.O_NOFOLLOW)
+	if errors.Is(err, files.ErrIrregular) || errors.Is(err, unix.ELOOP) {
+		err = fmt.Errorf("%w: remove it: MH programs keep there what was read", err)
+	}
+	return file, err
+}
+
 // change rewrites the sequences of a folder under both locks that programs know:
 // of the file itself, and beside it. It writes in place, as they do: who waits for
 // the lock of the file would otherwise write to what was replaced. A file that is
 // missing stays so.
-func change(ctx context.Context, path string, edit func(text string) string) error {
+func change(ctx context.Context, path string, edit func(text string) string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	file, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	file, err := openSequences(path, os.O_RDWR)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -57,11 +68,11 @@ func change(ctx context.Context, path string, edit func(text string) string) err
 		return err
 	}
 	defer file.Close()
-	unlock, err := lockBeside(ctx, path)
+	beside, err := lockBeside(ctx, path)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer func() { err = errors.Join(err, beside.Release()) }()
 	if err := lockFile(ctx, file, unix.F_WRLCK); err != nil {
 		return fmt.Errorf("lock %s: %w", path, err)
 	}
@@ -80,20 +91,28 @@ func change(ctx context.Context, path string, edit func(text string) string) err
 }
 
 // rewrite writes in one call, so that a crash of this program leaves the old text
-// or the new one.
+// or the new one. Room for what is longer is taken before: where there is none, the
+// old text stays.
 func rewrite(file *os.File, old, text string) error {
 	if text == old {
 		return nil
 	}
-	padding := strings.Repeat("\n", max(0, len(old)-len(text))) // empty lines mean nothing
-	if _, err := file.WriteAt([]byte(text+padding), 0); err != nil {
-		return err
+	shorter, longer := max(0, len(old)-len(text)), max(0, len(text)-len(old))
+	if _, err := file.WriteAt([]byte(blank(longer)), int64(len(old))); err != nil {
+		return errors.Join(err, file.Truncate(int64(len(old))))
+	}
+	if _, err := file.WriteAt([]byte(text+blank(shorter)), 0); err != nil {
+		_, back := file.WriteAt([]byte(old), 0) // a file system that never writes in place
+		return errors.Join(err, back, file.Truncate(int64(len(old))))
 	}
 	if err := file.Truncate(int64(len(text))); err != nil {
 		return err
 	}
 	return file.Sync()
 }
+
+// blank is so many empty lines, which mean nothing.
+func blank(n int) string { return strings.Repeat("\n", n) }
 
 // lockFile locks by fcntl, as nmh does, but for this open file: a lock of the
 // process would end when it closes the file anywhere else.
@@ -112,18 +131,14 @@ func lockFile(ctx context.Context, file *os.File, how int16) error {
 }
 
 // lockBeside makes the file .mh_sequences.lock.
-func lockBeside(ctx context.Context, path string) (unlock func(), err error) {
-	lock := path + ".lock"
+func lockBeside(ctx context.Context, path string) (*dotlock.Lock, error) {
 	for {
-		file, err := os.OpenFile(lock, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err == nil {
-			return func() { _ = os.Remove(lock) }, file.Close()
-		}
-		if !errors.Is(err, fs.ErrExist) {
-			return nil, err
+		lock, who, err := dotlock.Take(path, 0o600, func(string, ...any) {})
+		if lock != nil || err != nil {
+			return lock, err
 		}
 		if err := pause(ctx); err != nil {
-			return nil, fmt.Errorf("lock %s: %w", lock, err)
+			return nil, fmt.Errorf("lock %s: %s: %w", path, who, err)
 		}
 	}
 }

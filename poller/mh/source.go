@@ -155,20 +155,48 @@ func (s *source) find(name string) (string, error) {
 	return filepath.Join(s.root, below), nil
 }
 
+// archive gives the path of a folder that is there, or may be made.
+func (s *source) archive(name string) (path string, err error) {
+	if path, err = s.find(name); !errors.Is(err, fs.ErrNotExist) {
+		return path, err
+	}
+	for step := range strings.SplitSeq(name, "/") {
+		if step == "" || strings.HasPrefix(step, ".") || name == inbox {
+			return "", fmt.Errorf("make MH folder %q in %s: no directory may have that name: %w", name, s.root, fs.ErrInvalid)
+		}
+	}
+	return filepath.Join(s.root, name), nil
+}
+
+// CheckArchive also knows of links to a folder.
+func (s *source) CheckArchive(folders []string, archive string) error {
+	path, err := s.archive(archive)
+	if err != nil {
+		return err
+	}
+	for _, name := range folders {
+		folder, err := s.find(name)
+		if err != nil {
+			return err
+		}
+		if err := files.Apart(path, folder, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // makeFolder opens a folder, and makes it first where it is missing.
 func (s *source) makeFolder(name string) (*folder, error) {
 	path, err := s.find(name)
 	if err == nil {
 		return s.open(name, path)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if _, err := s.archive(name); err != nil {
 		return nil, err
 	}
 	path = s.root
 	for step := range strings.SplitSeq(name, "/") {
-		if step == "" || strings.HasPrefix(step, ".") || name == inbox {
-			return nil, fmt.Errorf("make MH folder %q in %s: no directory may have that name: %w", name, s.root, fs.ErrInvalid)
-		}
 		parent := path
 		path = filepath.Join(path, step)
 		if err := files.MakeDir(path, s.root); err != nil {

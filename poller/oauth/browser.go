@@ -92,7 +92,7 @@ func (b *Browser) WaitBrowser(ctx context.Context, entered <-chan string) (Token
 			return b.redeem(ctx, answer)
 		case text, open := <-entered:
 			if !open && b.Shown {
-				return Token{}, errors.New("the code was not entered")
+				return Token{}, errors.New("the code was not entered: run the command again")
 			}
 			if !open {
 				entered = nil

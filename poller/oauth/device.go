@@ -21,7 +21,7 @@ type Device struct {
 
 // Errors of a person who did not agree.
 var (
-	ErrDenied  = errors.New("access was denied in the browser")
+	ErrDenied  = errors.New("access was denied in the browser: run the command again, and agree")
 	ErrExpired = errors.New("nobody has agreed in time: run the command again")
 )
 

@@ -6,10 +6,12 @@ package oauth
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -163,20 +165,47 @@ func (c *Client) token(ctx context.Context, endpoint string, form url.Values) (T
 }
 
 // post sends a form and reads the answer. The secret of the client goes in the
-// form: Google, Microsoft and Yahoo take it there. The error is an *Error, an
-// *AwayError or that of ctx, and shows no secret, even if the provider does.
+// form, where Google, Microsoft and Yahoo take it; a provider that does not know the
+// client then is asked once more with it in the header (RFC 6749 2.3.1). The error is
+// an *Error, an *AwayError or that of ctx, and shows no secret, even if the provider
+// does.
 func (c *Client) post(ctx context.Context, endpoint string, form url.Values, answer any) error {
-	form.Set("client_id", c.ID)
-	if secret := c.Secret.Reveal(); secret != "" {
-		form.Set("client_secret", secret)
+	secret := c.Secret.Reveal()
+	inForm := url.Values{"client_id": {c.ID}}
+	if secret != "" {
+		inForm.Set("client_secret", secret)
 	}
+	maps.Copy(inForm, form)
+	first := c.send(ctx, endpoint, inForm, "", answer)
+	if secret == "" || !unknownClient(first) {
+		return first
+	}
+	both := url.QueryEscape(c.ID) + ":" + url.QueryEscape(secret)
+	err := c.send(ctx, endpoint, form, base64.StdEncoding.EncodeToString([]byte(both)), answer)
+	if unknownClient(err) {
+		return first
+	}
+	return err
+}
+
+func unknownClient(err error) bool {
+	var refused *Error
+	return errors.As(err, &refused) && refused.Code == "invalid_client"
+}
+
+// send sends a form, with what is the client's own in the header unless it is "".
+func (c *Client) send(ctx context.Context, endpoint string, form url.Values, basic string, answer any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return fmt.Errorf("ask for a token: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if basic != "" {
+		request.Header.Set("Authorization", "Basic "+basic)
+	}
 	return c.do(request, answer, func(text string) string {
-		for _, name := range []string{"client_secret", "refresh_token", "device_code", "code", "code_verifier"} {
+		text = c.Secret.Hide(sasl.NewSecret(basic).Hide(text))
+		for _, name := range []string{"refresh_token", "device_code", "code", "code_verifier"} {
 			text = sasl.NewSecret(form.Get(name)).Hide(text)
 		}
 		return dial.Clean(text)

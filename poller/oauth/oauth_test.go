@@ -203,7 +203,7 @@ func TestRefresh(t *testing.T) {
 		"at once":            {nil, 1, nil, false},
 		"trouble":            {[]oauthtest.Fault{{Status: 503}, {Status: 429, Header: map[string]string{"Retry-After": "1"}}}, 3, nil, false},
 		"cut":                {[]oauthtest.Fault{{Cut: true}}, 2, nil, false},
-		"wrong secret":       {nil, 1, func(c *oauth.Client) { c.Secret = sasl.NewSecret("hunter2hunter2") }, false},
+		"wrong secret":       {nil, 2, func(c *oauth.Client) { c.Secret = sasl.NewSecret("hunter2hunter2") }, false},
 		"revoked":            {nil, 1, func(*oauth.Client) {}, true},
 		"trouble that stays": {[]oauthtest.Fault{{Status: 500}, {Status: 500}, {Status: 500}}, 3, func(*oauth.Client) {}, false},
 		"wait long":          {[]oauthtest.Fault{{Status: 429, Header: map[string]string{"Retry-After": "3600"}}}, 1, func(*oauth.Client) {}, false},
@@ -268,6 +268,30 @@ func TestOwn(t *testing.T) {
 	forms, _ := s.Requests("client_credentials")
 	if len(forms) != 1 || forms[0].Get("scope") != "https://outlook.office365.com/.default" {
 		t.Errorf("asked %v", forms)
+	}
+}
+
+// A provider that wants the client's secret in the header gets it there, and once.
+func TestSecretInTheHeader(t *testing.T) {
+	t.Parallel()
+	s, c, p := start(t)
+	s.Basic = true
+	token, err := c.Refresh(ctx, p.Token, sasl.NewSecret(s.Grant()))
+	if err != nil || !s.Valid(token.Access.Reveal()) {
+		t.Fatalf("%+v, %v", token, err)
+	}
+	forms, _ := s.Requests("refresh_token")
+	if len(forms) != 2 || forms[1].Has("client_secret") || forms[1].Has("client_id") {
+		t.Errorf("asked %d times: %v", len(forms), forms)
+	}
+	c.Secret = sasl.NewSecret("ä & wrong")
+	_, err = c.Refresh(ctx, p.Token, sasl.NewSecret(s.Grant()))
+	var refused *oauth.Error
+	if !errors.As(err, &refused) || refused.Code != "invalid_client" || refused.Text != "the secret *** belongs in the header" {
+		t.Errorf("another secret: %v", err)
+	}
+	if forms, _ := s.Requests("refresh_token"); len(forms) != 4 {
+		t.Errorf("asked %d times", len(forms))
 	}
 }
 

@@ -157,15 +157,15 @@ func describe(ctx context.Context, c *http.Client, place string) (Provider, erro
 	// as Microsoft's do.
 	issuer, err := url.Parse(answer.Issuer)
 	if err != nil || issuer.Host != request.URL.Host {
-		return Provider{}, fmt.Errorf("%s tells of another issuer, %q", place, dial.Clean(answer.Issuer))
+		return Provider{}, fmt.Errorf("%s tells of another issuer, %q: check the address", place, dial.Clean(answer.Issuer))
 	}
 	for _, endpoint := range []string{answer.Device, answer.Authorize, answer.Token} {
 		if endpoint != "" && !Private(endpoint) {
-			return Provider{}, fmt.Errorf("%s names an endpoint without https:, %q", place, dial.Clean(endpoint))
+			return Provider{}, fmt.Errorf("%s names an endpoint without https:, %q: ask who runs it", place, dial.Clean(endpoint))
 		}
 	}
 	if answer.Token == "" {
-		return Provider{}, fmt.Errorf("%s names no token endpoint", place)
+		return Provider{}, fmt.Errorf("%s names no token endpoint: check the address", place)
 	}
 	p := Provider{Device: answer.Device, Authorize: answer.Authorize, Token: answer.Token}
 	if slices.Contains(answer.Scopes, "offline_access") {

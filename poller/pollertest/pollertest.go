@@ -24,6 +24,7 @@ type Kind struct {
 	Box     func(testing.TB) Box // makes an empty one
 	Folders bool                 // it has others beside it
 	Bare    bool                 // mail can be removed there, and nothing else
+	CRLF    bool                 // lines of what it gives end so
 	Many    int                  // mails of the test of many where it may take long
 }
 
@@ -45,6 +46,7 @@ func Run(t *testing.T, kind Kind, open Open) {
 		{"deleted later", (*suite).deletedLater},
 		{"a name twice", (*suite).nameTwice},
 		{"archived", (*suite).archived},
+		{"archive is the folder", (*suite).archiveIsFolder},
 		{"seen", (*suite).seen},
 		{"policy changes", (*suite).policyChanges},
 		{"crashes", (*suite).crashes},
@@ -170,13 +172,24 @@ func (s *suite) wantStored(want [][]byte) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	s.same("stored", got, want)
+	s.same("stored", got, s.given(want))
 }
 
 // wantLeft wants these mails in the box.
 func (s *suite) wantLeft(want [][]byte) {
 	s.Helper()
-	s.same("in the mailbox", s.box.Mails(s.T), want)
+	s.same("in the mailbox", s.box.Mails(s.T), s.given(want))
+}
+
+// given are mails as the mailbox gives them.
+func (s *suite) given(mails [][]byte) (all [][]byte) {
+	if !s.kind.CRLF {
+		return mails
+	}
+	for _, mail := range mails {
+		all = append(all, bytes.ReplaceAll(mail, []byte("\n"), []byte("\r\n")))
+	}
+	return all
 }
 
 func (s *suite) same(where string, got, want [][]byte) {

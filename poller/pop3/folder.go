@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"strconv"
 	"strings"
 
 	"mailrow/poller"
@@ -48,7 +49,7 @@ func (f *Folder) List(ctx context.Context, _ string) (*poller.Listing, error) {
 		for _, r := range drop.rows {
 			e := poller.Entry{ID: string(drop.id(r)), Size: -1, Place: place{session, r.number}}
 			if r.size != unknownSize {
-				e.Size = int64(r.size)
+				e.Size, e.Stamp = int64(r.size), strconv.FormatUint(uint64(r.size), 10)
 			}
 			if r.length == 0 || r.repeated {
 				var err error
@@ -58,7 +59,7 @@ func (f *Folder) List(ctx context.Context, _ string) (*poller.Listing, error) {
 						yield(poller.Entry{}, err)
 						return
 					}
-					s.warn("mail %d has no unique-id and cannot be read to make one, so it is left out: %v", r.number, err)
+					s.conf.Server.Warnf("mail %d has no unique-id and cannot be read to make one, so it is left out: %v", r.number, err)
 					l.Partial = true
 					continue
 				}
@@ -74,6 +75,8 @@ func (f *Folder) List(ctx context.Context, _ string) (*poller.Listing, error) {
 // sum begins the id of a mail that is named by its bytes; its unique-id is before
 // it where it has one. There is no blank in a unique-id (RFC 1939 7).
 const sum = "sha256:"
+
+func namedByContent(id string) bool { return strings.Contains(" "+id, " "+sum) }
 
 // contentID fetches a mail to name it.
 func (f *Folder) contentID(ctx context.Context, drop *maildrop, session int, r row) (string, error) {
@@ -107,9 +110,13 @@ func (f *Folder) retrieve(ctx context.Context, drop *maildrop, number uint32) (*
 		f.window = 0
 	}
 	f.passed = number
-	m, err := f.s.conn.Retrieve(ctx, number, drop.next(number, f.window))
+	return f.s.retrieve(ctx, number, drop.next(number, f.window))
+}
+
+func (s *Source) retrieve(ctx context.Context, number uint32, next []uint32) (*client.Mail, error) {
+	m, err := s.conn.Retrieve(ctx, number, next)
 	if err != nil {
-		return nil, f.s.fault(fmt.Sprintf("read mail %d of", number), err)
+		return nil, s.fault(fmt.Sprintf("read mail %d of", number), err)
 	}
 	return m, nil
 }
@@ -126,7 +133,7 @@ func (f *Folder) Open(ctx context.Context, e poller.Entry) (io.ReadCloser, error
 	if err != nil {
 		return nil, err
 	}
-	b := &body{s: s, mail: m, number: at.number}
+	b := &body{s: s, mail: m, row: s.drop.row(at.number)}
 	if _, want, found := strings.Cut(" "+e.ID, " "+sum); found {
 		b.digest, b.want = sha256.New(), want
 	}
@@ -137,7 +144,7 @@ func (f *Folder) Open(ctx context.Context, e poller.Entry) (io.ReadCloser, error
 type body struct {
 	s      *Source
 	mail   *client.Mail
-	number uint32
+	row    *row
 	size   int64
 	digest hash.Hash // of a mail that is named by its bytes
 	want   string
@@ -155,13 +162,14 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, nil
 	case err != io.EOF:
 	case b.size == 0:
-		err = errors.New("the server gives no text for it")
+		err = errors.New("the server gives no text for it: look at it with another program")
 	case b.digest != nil && hex.EncodeToString(b.digest.Sum(nil)) != b.want:
-		err = errors.New("the server gives other bytes for it than when it was listed")
+		err = errors.New("the server gives other bytes for it than when it was listed: it is listed again")
 	default:
+		b.row.sure = true
 		return n, io.EOF
 	}
-	return n, b.s.fault(fmt.Sprintf("read mail %d of", b.number), err)
+	return n, b.s.fault(fmt.Sprintf("read mail %d of", b.row.number), err)
 }
 
 // Close leaves what is unread to be skipped.

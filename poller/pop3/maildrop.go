@@ -24,6 +24,7 @@ type row struct {
 	id           uint32 // where it begins in ids
 	length       uint16 // of the id; 0: there is none
 	repeated     bool   // others have the same id
+	sure         bool   // it was read in this session: whoever did knows which mail it is
 }
 
 const (
@@ -116,6 +117,12 @@ func (d *maildrop) order() {
 		}
 	}
 	d.rows = kept
+}
+
+// row is that of a number that was listed.
+func (d *maildrop) row(number uint32) *row {
+	i, _ := slices.BinarySearchFunc(d.rows, number, func(r row, number uint32) int { return cmp.Compare(r.number, number) })
+	return &d.rows[i]
 }
 
 func (d *maildrop) id(r row) []byte { return d.ids[r.id : r.id+uint32(r.length)] }

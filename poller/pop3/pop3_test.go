@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,32 +17,20 @@ import (
 	"mailrow/internal/dovecottest"
 	"mailrow/internal/pgtest"
 	"mailrow/poller"
-	"mailrow/poller/dial"
+	"mailrow/poller/identity"
+	"mailrow/poller/pollertest"
 	"mailrow/poller/pop3"
 	"mailrow/poller/pop3/client"
-	"mailrow/poller/sasl"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
-func secret(text string) func(context.Context) (sasl.Secret, error) {
-	return func(context.Context) (sasl.Secret, error) { return sasl.NewSecret(text), nil }
-}
-
 // at is the source at an address, in clear.
 func at(t testing.TB, addr string) pop3.Config {
 	t.Helper()
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return pop3.Config{
-		Server:      dial.Server{Host: host, Port: n, Security: dial.Clear},
-		Credentials: sasl.Credentials{User: dovecottest.User, Password: secret(dovecottest.Password)},
+		Server:      pollertest.Server(t, addr),
+		Credentials: pollertest.Credentials(),
 	}
 }
 
@@ -111,6 +97,17 @@ func tryRead(ctx context.Context, f poller.Folder, e poller.Entry) (string, erro
 	defer r.Close()
 	raw, err := io.ReadAll(r)
 	return string(raw), err
+}
+
+// stored lists the mails and reads them all, as who has stored them.
+func stored(t testing.TB, f poller.Folder) []poller.Entry {
+	t.Helper()
+	entries := list(t, f)
+	for i, e := range entries {
+		content := identity.Of([]byte(read(t, f, e)))
+		entries[i].Content = content[:16]
+	}
+	return entries
 }
 
 func ids(entries []poller.Entry) (all []string) {
@@ -212,7 +209,7 @@ func TestRemove(t *testing.T) {
 	s := dovecottest.Start(t, dovecottest.Config{})
 	s.Append(t, dovecottest.User, "INBOX", mails(250)...)
 	f := folder(t, open(t, at(t, s.POP3)))
-	entries := list(t, f)
+	entries := stored(t, f)
 	left := func(want ...int) {
 		t.Helper()
 		var got, all []string
@@ -238,7 +235,7 @@ func TestRemove(t *testing.T) {
 	if err := f.Remove(t.Context(), entries[3:8]); err != nil {
 		t.Errorf("removed again: %v", err)
 	}
-	entries = list(t, f)
+	entries = stored(t, f)
 	s.Doveadm(t, nil, "expunge", "-u", dovecottest.User, "mailbox", "INBOX", "uid", "1")
 	if err := f.Remove(t.Context(), []poller.Entry{entries[0], entries[2], entries[2]}); err != nil {
 		t.Errorf("what somebody else has removed: %v", err)
@@ -246,14 +243,14 @@ func TestRemove(t *testing.T) {
 	left(1)
 	// Another session has begun since they were listed, in which numbers are others.
 	s.Append(t, dovecottest.User, "INBOX", mail(300), mail(301))
-	old := list(t, f)
+	old := stored(t, f)
 	s.Doveadm(t, nil, "expunge", "-u", dovecottest.User, "mailbox", "INBOX", "uid", "2")
 	list(t, f)
 	if err := f.Remove(t.Context(), old[:2]); err != nil {
 		t.Error(err)
 	}
 	left(301)
-	entries = list(t, f)
+	entries = stored(t, f)
 	s.Kick(t, dovecottest.User)
 	if err := f.Remove(t.Context(), entries); err != nil {
 		// The server may end the session at any moment, QUIT included.

@@ -15,6 +15,7 @@ import (
 	"mailrow/internal/tlstest"
 	"mailrow/poller"
 	"mailrow/poller/dial"
+	"mailrow/poller/pollertest"
 	"mailrow/poller/pop3"
 	"mailrow/poller/pop3/client"
 	"mailrow/poller/sasl"
@@ -254,7 +255,7 @@ C: = QUIT
 			s := scripttest.Start(ignoreEnd{t}, test.conf, test.script)
 			c := at(t, s.Addr())
 			c.Server.Security, c.Server.Verify.CA = dial.StartTLS, ca
-			c.Credentials = sasl.Credentials{User: "u1", Password: secret("pw")}
+			c.Credentials = sasl.Credentials{User: "u1", Password: pollertest.Secret("pw")}
 			src, err := pop3.Open(t.Context(), c)
 			if err == nil {
 				src.Close()
@@ -277,8 +278,8 @@ func (i ignoreEnd) Errorf(format string, args ...any) {
 }
 
 func TestLoginsOfOddServers(t *testing.T) {
-	token := sasl.Credentials{User: "u1", Token: secret("geheim")}
-	password := sasl.Credentials{User: "u1", Password: secret("tanstaaf")}
+	token := sasl.Credentials{User: "u1", Token: pollertest.Secret("geheim")}
+	password := sasl.Credentials{User: "u1", Password: pollertest.Secret("tanstaaf")}
 	xoauth2 := "dXNlcj11MQFhdXRoPUJlYXJlciBnZWhlaW0BAQ=="
 	capa := func(lines ...string) string {
 		return "S: +OK <1896.697170952@dbc.mtview.ca.us>\nC: = CAPA\nS: +OK\nS: " + strings.Join(lines, "\nS: ") + "\nS: .\n"
@@ -309,7 +310,7 @@ func TestLoginsOfOddServers(t *testing.T) {
 			s := scripttest.Start(ignoreEnd{t}, nil, test.script)
 			c := at(t, s.Addr())
 			c.Credentials = test.who
-			trace := traced(&c)
+			trace := pollertest.Traced(&c.Server)
 			src, err := pop3.Open(t.Context(), c)
 			if err == nil {
 				src.Close()
@@ -321,7 +322,7 @@ func TestLoginsOfOddServers(t *testing.T) {
 			if errors.As(err, &denied) != test.denied {
 				t.Errorf("denied: %v", err)
 			}
-			hidden(t, fmt.Sprint(trace, err), "geheim", "tanstaaf")
+			pollertest.Hidden(t, fmt.Sprint(trace, err), "geheim", "tanstaaf")
 		})
 	}
 }

@@ -39,12 +39,6 @@ const inbox = "INBOX"
 // Open connects and logs in. A *sasl.DeniedError or *sasl.NoWayError needs the
 // operator; anything else may pass.
 func Open(ctx context.Context, conf Config) (*Source, error) {
-	if conf.Server.Port == 0 {
-		conf.Server.Port = 110
-		if conf.Server.Security == dial.TLS {
-			conf.Server.Port = 995
-		}
-	}
 	s := &Source{conf: conf}
 	if err := s.connect(ctx); err != nil {
 		return nil, err
@@ -52,17 +46,32 @@ func Open(ctx context.Context, conf Config) (*Source, error) {
 	return s, nil
 }
 
+// Connect connects to a server and logs in there.
+func Connect(ctx context.Context, conf *Config) (*client.Conn, error) {
+	if conf.Server.Port == 0 {
+		conf.Server.Port = 110
+		if conf.Server.Security == dial.TLS {
+			conf.Server.Port = 995
+		}
+	}
+	c, err := client.Dial(ctx, &conf.Server)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Login(ctx, &conf.Credentials); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", &conf.Server, err), c.Close())
+	}
+	return c, nil
+}
+
 func (s *Source) connect(ctx context.Context) error {
 	if s.live() {
 		_ = s.conn.Quit(ctx) // nothing is marked for removal: only the lock has to go
 	}
 	s.conn, s.drop = nil, nil
-	c, err := client.Dial(ctx, &s.conf.Server)
+	c, err := Connect(ctx, &s.conf)
 	if err != nil {
 		return err
-	}
-	if err := c.Login(ctx, &s.conf.Credentials); err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", &s.conf.Server, err), c.Close())
 	}
 	s.conn = c
 	s.session++
@@ -125,10 +134,4 @@ func (s *Source) Close() error {
 		return nil
 	}
 	return s.conn.Close()
-}
-
-func (s *Source) warn(format string, args ...any) {
-	if s.conf.Server.Warn != nil {
-		s.conf.Server.Warn(s.conf.Server.String() + ": " + fmt.Sprintf(format, args...))
-	}
 }

@@ -2,6 +2,7 @@ package sasl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +19,10 @@ type Offer struct {
 	Host    string
 	Port    int
 }
+
+// ErrDenied is what all errors are that say: trying again is of no use until somebody
+// gives another secret, or other rights.
+var ErrDenied = errors.New("not let in")
 
 // DeniedError says that the server knows whom we claim to be, and does not believe
 // it.
@@ -41,6 +46,9 @@ func (e *DeniedError) Error() string {
 	return fmt.Sprintf("log in as %q by %s: denied (%s): %s", e.User, how, e.Text, remedy)
 }
 
+// Is says that it is ErrDenied.
+func (e *DeniedError) Is(target error) bool { return target == ErrDenied }
+
 // NoWayError says that the server offers no way to log in that we can go.
 type NoWayError struct {
 	User    string
@@ -55,6 +63,9 @@ func (e *NoWayError) Error() string {
 	}
 	return fmt.Sprintf("log in as %q: %s; the server offers %s", e.User, e.Reason, offered)
 }
+
+// Is says that it is ErrDenied.
+func (e *NoWayError) Is(target error) bool { return target == ErrDenied }
 
 // Attempt is a way to log in; Start gets the secret.
 type Attempt struct {

@@ -1,7 +1,9 @@
 package sasl
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 )
 
@@ -9,14 +11,14 @@ import (
 // with a *DeniedError that the secret was not believed; any other error of it is
 // final. A denied token is tried a second time where it is another one by then, for
 // somebody has refreshed it.
-func (c *Credentials) LogIn(ctx context.Context, o Offer, warn func(text string), exchange func(*Exchange) error) error {
+func (c *Credentials) LogIn(ctx context.Context, o Offer, warn func(format string, args ...any), exchange func(*Exchange) error) error {
 	attempts, err := c.Attempts(o)
 	if err != nil {
 		return err
 	}
 	for _, a := range attempts {
 		if a.Warning != "" {
-			warn(a.Warning)
+			warn("%s", a.Warning)
 		}
 		var denied *DeniedError
 		if err = a.try(ctx, exchange); err == nil || !errors.As(err, &denied) {
@@ -24,6 +26,24 @@ func (c *Credentials) LogIn(ctx context.Context, o Offer, warn func(text string)
 		}
 	}
 	return err
+}
+
+// Encode writes what a client says, as all protocols do; nothing is "=" (RFC 4422 5).
+func Encode(said []byte) string {
+	if len(said) == 0 {
+		return "="
+	}
+	return base64.StdEncoding.EncodeToString(said)
+}
+
+// Decode reads a challenge of a server. Those of LOGIN are only words with some.
+func Decode(challenge []byte) []byte {
+	challenge = bytes.TrimSpace(challenge)
+	plain, err := base64.StdEncoding.DecodeString(string(challenge))
+	if err != nil {
+		return challenge
+	}
+	return plain
 }
 
 func (a *Attempt) try(ctx context.Context, exchange func(*Exchange) error) error {

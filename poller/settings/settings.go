@@ -81,7 +81,7 @@ func (s *Settings) read(o options) error {
 		}
 	}
 	if o["host"] == "" {
-		return fmt.Errorf("host is missing")
+		return fmt.Errorf("host is missing: write for example host = imap.example.com")
 	}
 	stream, err := o.truth("stream", false)
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *Settings) read(o options) error {
 		return s.program(o["host"])
 	}
 	if o["username"] == "" {
-		return fmt.Errorf("username is missing")
+		return fmt.Errorf("username is missing: write for example username = ann@example.com")
 	}
 	if err := s.place(o); err != nil {
 		return err
@@ -245,5 +245,5 @@ func (o options) truth(name string, otherwise bool) (bool, error) {
 	case "0", "no", "false", "off":
 		return false, nil
 	}
-	return false, fmt.Errorf("%s is neither true nor false", name)
+	return false, fmt.Errorf("%s is neither true nor false: write one of them", name)
 }

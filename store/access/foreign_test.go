@@ -38,19 +38,23 @@ c3dvcmRmaXNo
 var calls = map[string]string{
 	"header_fields": "", "undo_quoted_printable": "", "undo_encoding": "", "read_pieces": "", "read_ranges": "", "wrap_base64": "",
 	"put_back": "", "place_in_raw": "", "field_starts": "", "safe_filename": "", "insist_on_read_committed": "",
-	"whole":         "select mailrow.whole($ACCOUNT, ''::bytea, '{0,12,1,0,0}', array[sha256('" + secret + "')])",
-	"part_content":  "select mailrow.part_content($ACCOUNT, ''::bytea, null, null, 'blob', 0, 0, sha256('" + secret + "'))",
-	"raw":           "select mailrow.raw($MAIL)",
-	"part":          "select mailrow.part($MAIL, '1') || mailrow.part($MAIL, '2')",
-	"header":        "select mailrow.header($MAIL, 'subject')",
-	"thread":        "select * from mailrow.thread($MAIL)",
-	"search":        "select * from mailrow.search('" + secret + "')",
-	"search_with":   "select * from mailrow.search_with(array[gen_random_uuid()], '" + secret + "', null, false, '<', '>')",
-	"claim":         "select * from mailrow.claim('mine', 10)",
-	"wait_for":      "select mailrow.wait_for('" + secret + "', '1 ms', '1 hour')",
-	"my_keys":       "select mailrow.my_keys(false)",
-	"consumer":      "select mailrow.consumer('theirs', account => 'bob@example.org')",
-	"drop_consumer": "select mailrow.drop_consumer('of admin')", "ack": "select mailrow.ack('of admin', $MAIL)",
+	"whole":               "select mailrow.whole($ACCOUNT, ''::bytea, '{0,12,1,0,0}', array[sha256('" + secret + "')])",
+	"part_content":        "select mailrow.part_content($ACCOUNT, ''::bytea, null, null, 'blob', 0, 0, sha256('" + secret + "'))",
+	"raw":                 "select mailrow.raw($MAIL)",
+	"part":                "select mailrow.part($MAIL, '1') || mailrow.part($MAIL, '2')",
+	"attachment_contents": "select * from mailrow.attachment_contents($MAIL)",
+	"header":              "select mailrow.header($MAIL, 'subject')",
+	"thread":              "select * from mailrow.thread($MAIL)",
+	"newest":              "select x::text from mailrow.newest('bob@example.org') x",
+	"search":              "select * from mailrow.search('" + secret + "')",
+	"search_with":         "select * from mailrow.search_with(array[gen_random_uuid()], '" + secret + "', null, false, '<', '>')",
+	"my_alarms":           "select * from mailrow.my_alarms()",
+	"alarms_with":         "select * from mailrow.alarms_with(array[gen_random_uuid(), null])",
+	"claim":               "select * from mailrow.claim('mine', 10)",
+	"wait_for":            "select mailrow.wait_for('" + secret + "', '1 ms', '1 hour')",
+	"my_keys":             "select mailrow.my_keys(false)",
+	"consumer":            "select mailrow.consumer('theirs', account => 'bob@example.org')",
+	"drop_consumer":       "select mailrow.drop_consumer('of admin')", "ack": "select mailrow.ack('of admin', $MAIL)",
 	"ack_all": "select mailrow.ack_all('of admin', array[$MAIL])", "nack": "select mailrow.nack('of admin', $MAIL)",
 	"extend": "select mailrow.extend('of admin', $MAIL, '1 hour')", "release": "select mailrow.release('of admin', $MAIL)",
 	"revive": "select mailrow.revive('of admin', $MAIL)", "listen": "select mailrow.listen('1 hour', 'bob@example.org')",
@@ -102,7 +106,8 @@ func TestForeignReaderSeesNothingAnywhere(t *testing.T) {
 	// The same finds it for who may read it: the check can fail.
 	all := d.role(t, "reader of bob", "login in role mailrow_reader")
 	d.allow(t, all, account("bob"))
-	for _, query := range []string{"select x::text from mailrow.mail x", "select * from mailrow.search('" + secret + "')", "select * from mailrow.claim('mine', 10)"} {
+	for _, query := range []string{"select x::text from mailrow.mail x", "select * from mailrow.search('" + secret + "')", "select * from mailrow.claim('mine', 10)",
+		fmt.Sprintf("select * from mailrow.attachment_contents(%d)", id), calls["newest"]} {
 		if found := d.text(t, all, query); !strings.Contains(found, secret) {
 			t.Errorf("%s shows its own reader %q", query, found)
 		}

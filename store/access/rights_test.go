@@ -180,7 +180,7 @@ func TestStrangerMayNothing(t *testing.T) {
 }
 
 // What a poller may read; and it may change none of it but by its functions.
-var polled = []string{"sources", "source_folders", "source_messages", "source_runs", "source_status"}
+var polled = []string{"sources", "source_folders", "source_messages", "source_runs", "source_alarms", "source_status", "alarms"}
 
 func TestPollerMayOnlyPoll(t *testing.T) {
 	d := setUp(t)
@@ -191,7 +191,7 @@ func TestPollerMayOnlyPoll(t *testing.T) {
 			refused(t, conn, "select from "+relation)
 		}
 	}
-	for _, table := range append([]string{"accounts", "mailboxes", "messages", "deliveries", "routes", "grants", "migrations"}, polled[:4]...) {
+	for _, table := range append([]string{"accounts", "mailboxes", "messages", "deliveries", "routes", "grants", "migrations"}, polled[:5]...) {
 		refused(t, conn, writes("mailrow."+table)...)
 	}
 	refused(t, conn,
@@ -200,6 +200,8 @@ func TestPollerMayOnlyPoll(t *testing.T) {
 		"update mailrow.sources set secret = 'command:true'",
 		"update mailrow.source_tokens set refresh_token = null",
 		"select mailrow.retry_source(1)",
+		"select mailrow.raise_alarm(1, 'silent', '')",
+		"select mailrow.clear_alarm(1, 'silent')",
 		fmt.Sprintf("select mailrow.raw(%d)", d.alice),
 		fmt.Sprintf("select mailrow.delete_mail(%d)", d.alice),
 		"select mailrow.grant_account(current_user, null)",
@@ -228,6 +230,8 @@ func TestPollerMayOnlyPoll(t *testing.T) {
 	_, failed := f.Fail(ctx, conn, "1", errors.New("no luck"), 3)
 	_, active := source.Active(ctx, conn)
 	_, listed := source.List(ctx, conn)
+	_, alarms := source.Alarms(ctx, conn, 0, true)
+	_, health := source.HealthOf(ctx, conn)
 	sealed := "sealed:" + strings.Repeat("x", 40)
 	if err := source.SetToken(ctx, d.admin, id, source.Token{Provider: "google", Endpoint: "https://a/", ClientID: "1", Refresh: &sealed}); err != nil {
 		t.Fatal(err)
@@ -236,8 +240,8 @@ func TestPollerMayOnlyPoll(t *testing.T) {
 	if stored, err := source.RotateToken(ctx, conn, id, token, &sealed, sealed, time.Hour); err != nil || !stored {
 		t.Errorf("rotate: %v, %v", stored, err)
 	}
-	for _, err := range []error{known, failed, active, listed, read, f.Gone(ctx, conn, 0, func(string) bool { return false }),
-		f.CarriedOut(ctx, conn, []string{"1"}, "delete"), f.Listed(ctx, conn, "", false), f.Listed(ctx, conn, "", true), run.End(ctx, conn, source.Count{}, nil)} {
+	for _, err := range []error{known, failed, active, listed, alarms, health, read, f.Gone(ctx, conn, 0, func(string) bool { return false }),
+		f.CarriedOut(ctx, conn, []string{"1"}, "delete"), f.Listed(ctx, conn, "", false), f.Listed(ctx, conn, "", true), run.End(ctx, conn, source.Count{}, nil, false)} {
 		if err != nil {
 			t.Error(err)
 		}
@@ -257,7 +261,11 @@ func TestOthersMayNotPoll(t *testing.T) {
 		refused(t, conn,
 			"select mailrow.retry_source(1)",
 			"select mailrow_polling.begin_run(1, 1, '1 minute')",
+			"select mailrow_polling.finish_run(1, 1, null, false)",
+			"select mailrow.raise_alarm(1, 'silent', '')",
 			"select mailrow_polling.settle(1, 1, 'x', 1)",
+			"select mailrow_polling.settle(1, 1, 'x', null, null, 1)",
+			"select mailrow_polling.stamp(1, 1, 'x', null)",
 			"select mailrow_polling.token(1, false)",
 			"select mailrow_polling.rotate_token(1, null, null, null, 1)",
 		)

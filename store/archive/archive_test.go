@@ -286,3 +286,58 @@ func TestManyAttachments(t *testing.T) {
 	}
 	check("damaged mail", len(want), "2")
 }
+
+// attachment_contents gives what the view gives, and reads the mail once for all.
+func TestAttachmentContents(t *testing.T) {
+	ctx := context.Background()
+	dsn := deliverytest.Database(t)
+	conn := archivetest.Connect(t, dsn)
+	const many = 2000
+	base64 := strings.Repeat(strings.Repeat("QUJD", 19)+"\n", 40)
+	var raw strings.Builder
+	raw.WriteString("Subject: many\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n" +
+		"--b\nContent-Type: text/plain; name=q.txt\nContent-Transfer-Encoding: quoted-printable\n\nca=C3=A9\n" +
+		"--b\nContent-Type: application/pdf; name=x.pdf\nContent-Transfer-Encoding: base64\n\n" + base64 +
+		"--b\nContent-Type: message/rfc822\n\nSubject: inside\nMIME-Version: 1.0\n" +
+		"Content-Type: application/pdf; name=y.pdf\nContent-Transfer-Encoding: base64\n\n" + base64)
+	for i := range many {
+		fmt.Fprintf(&raw, "--b\nContent-Type: text/x-log; name=%d.log\n\nline %[1]d\n", i)
+		for range 100 {
+			fmt.Fprintf(&raw, "%d ", rand.Uint32())
+		}
+		raw.WriteString("\n")
+	}
+	raw.WriteString("--b--\n")
+	id := archivetest.Deliver(t, dsn, "a@example.org", raw.String())
+	took := map[string]time.Duration{}
+	for name, from := range map[string]string{
+		"view":     "(select section, filename, content from mailrow.attachments where mail_id = $1)",
+		"function": "mailrow.attachment_contents($1)",
+	} {
+		start := time.Now()
+		var n int
+		err := conn.QueryRow(ctx, "select count(*) filter (where length(content) > 0) from "+from+" c", id).Scan(&n)
+		if err != nil || n != many+4 {
+			t.Fatalf("%s: %d attachments, %v", name, n, err)
+		}
+		took[name] = time.Since(start)
+	}
+	if took["function"] > took["view"]/4 {
+		t.Errorf("the function took %v, the view %v", took["function"], took["view"])
+	}
+	var differ int
+	err := conn.QueryRow(ctx, `
+		select count(*) from mailrow.attachment_contents($1) c
+		full join (select * from mailrow.attachments where mail_id = $1) a using (section)
+		where c.content is distinct from a.content or c.filename is distinct from a.filename or sha256(c.content) is distinct from a.sha256`,
+		id).Scan(&differ)
+	if err != nil || differ > 0 {
+		t.Errorf("%d attachments are not those of the view, %v", differ, err)
+	}
+	var sections []string
+	err = conn.QueryRow(ctx, `select array_agg(section) from (select section from mailrow.attachment_contents($1) limit 5) s`, id).Scan(&sections)
+	if got := strings.Join(sections, " "); err != nil || got != "1 2 3 3.1 4" {
+		t.Errorf("sections %s, %v", got, err)
+	}
+	t.Log(took)
+}

@@ -54,16 +54,25 @@ func (f *Filter) where() (conditions []string, args []any) {
 // List gives the mail that passes the filter, the newest first.
 func List(ctx context.Context, conn *pgx.Conn, f Filter) ([]Mail, error) {
 	conditions, args := f.where()
-	list, err := find(ctx, conn, `where `+strings.Join(conditions, " and ")+
-		` order by received_at desc, id desc limit nullif(`+strconv.Itoa(f.Limit)+`, 0)`, args)
+	from := `mailrow.mail where ` + strings.Join(conditions, " and ") +
+		` order by received_at desc, id desc limit nullif(` + strconv.Itoa(f.Limit) + `, 0)`
+	if f.isPlace() && f.Limit > 0 {
+		from, args = `mailrow.newest($1, nullif($2, ''), $3)`, []any{f.Account, f.Mailbox, f.Limit}
+	}
+	list, err := find(ctx, conn, from, args)
 	if err != nil {
 		return nil, fmt.Errorf("list mail: %w", err)
 	}
 	return list, nil
 }
 
-func find(ctx context.Context, conn *pgx.Conn, conditions string, args []any) ([]Mail, error) {
-	rows, err := conn.Query(ctx, `select `+columns+` from mailrow.mail `+conditions, args...)
+// isPlace says that an account, or a mailbox in it, is all that narrows the selection.
+func (f *Filter) isPlace() bool {
+	return f.Account != "" && f.IDs == nil && f.Since.IsZero() && f.Before.IsZero() && f.Query == ""
+}
+
+func find(ctx context.Context, conn *pgx.Conn, from string, args []any) ([]Mail, error) {
+	rows, err := conn.Query(ctx, `select `+columns+` from `+from, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +114,7 @@ func Pages(ctx context.Context, conn *pgx.Conn, f Filter, use func([]Mail) error
 	conditions = append(conditions, after)
 	from, id := time.Time{}, int64(0)
 	for {
-		page, err := find(ctx, conn, `where `+strings.Join(conditions, " and ")+
+		page, err := find(ctx, conn, `mailrow.mail where `+strings.Join(conditions, " and ")+
 			` order by received_at, id limit `+strconv.Itoa(pageRows), append(args[:n:n], from, id))
 		if err != nil {
 			return fmt.Errorf("list mail: %w", err)
@@ -124,7 +133,7 @@ func Pages(ctx context.Context, conn *pgx.Conn, f Filter, use func([]Mail) error
 func pagesOf(ctx context.Context, conn *pgx.Conn, ids []int64, use func([]Mail) error) error {
 	for len(ids) > 0 {
 		n := min(len(ids), pageRows)
-		page, err := find(ctx, conn, `where id = any ($1) order by received_at, id`, []any{ids[:n]})
+		page, err := find(ctx, conn, `mailrow.mail where id = any ($1) order by received_at, id`, []any{ids[:n]})
 		if err != nil {
 			return fmt.Errorf("list mail: %w", err)
 		}

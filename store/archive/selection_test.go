@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"mailrow/internal/deliverytest"
 	"mailrow/store/archive"
 	"mailrow/store/archive/archivetest"
@@ -63,6 +65,68 @@ func TestPages(t *testing.T) {
 	if err := archive.Pages(ctx, conn, archive.Filter{}, func([]archive.Mail) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("got %v, want %v", err, enough)
 	}
+}
+
+// The newest mail of a mailbox is found by a few pages of 16,000 deliveries, also where
+// a mailbox has five old mails, or the account next to it much more.
+func TestNewestOfASmallMailbox(t *testing.T) {
+	ctx := context.Background()
+	dsn := deliverytest.Database(t)
+	conn := archivetest.Connect(t, dsn)
+	archivetest.Deliver(t, dsn, "a@example.org", "Subject: much\n\nmuch\n")
+	archivetest.Deliver(t, dsn, "b@example.org", "Subject: little\n\nlittle\n")
+	for _, statement := range []string{
+		`insert into mailrow.mailboxes (account_id, name) select account_id, n from mailrow.accounts, unnest('{Drafts,Empty}'::text[]) n`,
+		`insert into mailrow.deliveries (account_id, message, mailbox, received_at, source, recipient)
+			select d.account_id, d.message, case when i % 3200 = 7 then b.mailbox_id else 0 end, now() - make_interval(mins => 10 + i), d.source, i::text
+			from mailrow.deliveries d join mailrow.mailboxes b on b.account_id = d.account_id and b.name = 'Drafts'
+			join mailrow.accounts a on a.account_id = d.account_id and a.name = 'a@example.org', generate_series(1, 16000) i`,
+		`vacuum analyze mailrow.deliveries, mailrow.mailboxes, mailrow.accounts`,
+	} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		account, mailbox string
+		want             int
+	}{
+		{"a@example.org", "INBOX", 20}, {"a@example.org", "Drafts", 5}, {"a@example.org", "Empty", 0}, {"a@example.org", "none", 0},
+		{"a@example.org", "", 20}, {"b@example.org", "INBOX", 1}, {"b@example.org", "", 1}, {"c@example.org", "", 0},
+	} {
+		list, err := archive.List(ctx, conn, archive.Filter{Account: test.account, Mailbox: test.mailbox, Limit: 20})
+		var got []int64
+		for _, m := range list {
+			got = append(got, m.ID)
+		}
+		var want []int64
+		if err == nil {
+			err = conn.QueryRow(ctx, `select coalesce(array_agg(id), '{}') from (select id from mailrow.mail
+				where account = $1 and ($2 = '' or mailbox = $2) order by received_at desc, id desc limit 20) s`, test.account, test.mailbox).Scan(&want)
+		}
+		if err != nil || len(got) != test.want || !slices.Equal(got, want) {
+			t.Errorf("%s %s: %v, want %d: %v; %v", test.account, test.mailbox, got, test.want, want, err)
+		}
+		if pages := pagesRead(t, conn, `select id, subject from mailrow.newest($1, nullif($2, ''), 20)`, test.account, test.mailbox); pages > 300 {
+			t.Errorf("%s %s: %d pages are read", test.account, test.mailbox, pages)
+		}
+	}
+}
+
+// pagesRead is how many pages of 8 KiB a query looks at.
+func pagesRead(t *testing.T, conn *pgx.Conn, sql string, args ...any) int {
+	t.Helper()
+	var plan []struct {
+		Plan struct {
+			Hit  int `json:"Shared Hit Blocks"`
+			Read int `json:"Shared Read Blocks"`
+		}
+	}
+	args = append([]any{pgx.QueryExecModeSimpleProtocol}, args...)
+	if err := conn.QueryRow(context.Background(), "explain (analyze, buffers, format json) "+sql, args...).Scan(&plan); err != nil {
+		t.Fatal(err)
+	}
+	return plan[0].Plan.Hit + plan[0].Plan.Read
 }
 
 func TestAttachments(t *testing.T) {

@@ -31,7 +31,13 @@ type mbox struct {
 	file *newfile.File // nil for a stream
 	end  int64         // of the last whole mail
 	over bool
+
+	quoted bool
 }
+
+// Quoted reports whether lines in the mails are quoted: whoever reads the file has
+// to know that it is in the form mboxrd.
+func (b *mbox) Quoted() bool { return b.quoted }
 
 // NewMbox makes a file that gets its name with Close. What has the name is
 // overwritten, or else an error.
@@ -110,6 +116,7 @@ func (b *mbox) add(m archive.Mail, w io.Writer, write func(io.Writer) error) err
 	if err := q.end(); err != nil {
 		return err
 	}
+	b.quoted = b.quoted || q.quoted
 	_, err = w.Write([]byte{'\n'})
 	return err
 }
@@ -184,6 +191,7 @@ type quoter struct {
 	w       io.Writer
 	atStart bool // of a line, or after ">" there
 	matched int  // bytes of "From " that were read there and not written
+	quoted  bool // some line is
 }
 
 func (q *quoter) Write(p []byte) (int, error) {
@@ -206,7 +214,7 @@ func (q *quoter) Write(p []byte) (int, error) {
 			q.matched++
 			p = p[1:]
 			if q.matched == len(from) {
-				q.atStart, q.matched = false, 0
+				q.atStart, q.matched, q.quoted = false, 0, true
 				if _, err := q.w.Write([]byte(">From ")); err != nil {
 					return 0, err
 				}

@@ -70,6 +70,31 @@ func Save(ctx context.Context, conn *pgx.Conn, r *Row) (saved bool, err error) {
 	return tag.RowsAffected() > 0, nil
 }
 
+// Place is where an import puts mail.
+type Place struct{ Account, Mailbox, Recipient string }
+
+// Others gives some mails in a place that have a Message-ID and other bytes than
+// those of a sum; none where the mail of the sum is there itself.
+func Others(ctx context.Context, conn *pgx.Conn, p Place, messageID string, sum [sha256.Size]byte) ([][]byte, error) {
+	const most = 16 // of one Message-ID
+	rows, err := conn.Query(ctx, `
+		with found as (
+		    select m.id, m.sha256 from mailrow.mail m
+		    where m.account = $1 and m.mailbox = $2 and m.recipient = $3 and m.message_id = $4
+		)
+		select mailrow.raw(f.id) from found f
+		where not exists (select from found g where g.sha256 = $5)
+		order by f.id limit $6`, p.Account, p.Mailbox, p.Recipient, messageID, sum[:], most)
+	var found [][]byte
+	if err == nil {
+		found, err = pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for mail <%s>: %w", messageID, err)
+	}
+	return found, nil
+}
+
 // Text writes a path as text that PostgreSQL takes, each in its own way.
 func Text(path string) string {
 	if utf8.ValidString(path) && !strings.ContainsRune(path, '\\') {

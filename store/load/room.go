@@ -14,7 +14,7 @@ type room struct {
 	free    int
 	waiting int
 	changed chan struct{} // closed when there is more
-	wanted  chan struct{} // holds a token when somebody has begun to wait
+	wanted  chan struct{} // holds a token when somebody may have to be given some
 }
 
 func newRoom(size int) *room {
@@ -37,10 +37,7 @@ func (r *room) take(ctx, load context.Context, bytes int) (int, error) {
 		changed := r.changed
 		r.waiting++
 		r.mu.Unlock()
-		select {
-		case r.wanted <- struct{}{}:
-		default:
-		}
+		r.remind()
 		var err error
 		select {
 		case <-changed:
@@ -64,6 +61,14 @@ func (r *room) give(size int) {
 	r.free += size
 	close(r.changed)
 	r.changed = make(chan struct{})
+}
+
+// remind has who may make room look whether it is wanted.
+func (r *room) remind() {
+	select {
+	case r.wanted <- struct{}{}:
+	default:
+	}
 }
 
 // isWanted says whether somebody waits for room.

@@ -39,13 +39,9 @@ func route(l *Loader, workers []*worker) {
 				return
 			}
 			r.add(m)
-			if len(l.ordered) == 0 && l.room.isWanted() {
-				r.flush()
-			}
+			r.makeRoom()
 		case <-l.room.wanted:
-			if len(l.ordered) == 0 {
-				r.flush()
-			}
+			r.makeRoom()
 		case <-l.ctx.Done():
 			return
 		}
@@ -53,71 +49,100 @@ func route(l *Loader, workers []*worker) {
 }
 
 func (r *router) add(m *mail) {
-	o := &r.load.options
 	w, after := r.worker(m)
-	alone := len(m.Raw) > o.BatchBytes
-	if alone || w.filling != nil && !w.filling.add(m) {
-		r.send(w)
-	}
-	if w.filling == nil {
-		w.filling = &batch{stored: make(chan struct{})}
-		if alone || !w.filling.add(m) {
-			w.filling.alone = m
-		}
-	}
-	b := w.filling
+	b := w.place(m, r.load.options.BatchBytes)
 	b.after = append(b.after, after...)
 	r.count++
 	w.onTheWay.add(m, b, r.count)
-	if b.alone != nil || b.Size() >= o.BatchBytes || b.Len() >= o.BatchMails {
-		r.send(w)
+	if b.alone != nil || b.Size() >= r.load.options.BatchBytes || b.Len() >= r.load.options.BatchMails {
+		r.send(w, b)
+	} else if len(w.filling) > fillingBatches {
+		r.send(w, w.filling[0])
 	}
 }
 
 // worker chooses the one that has got the latest mail of the same conversation,
 // else the one with least to do; and tells the batches of others that come before.
 func (r *router) worker(m *mail) (chosen *worker, after []*batch) {
-	least, latest := math.MaxInt, trace{}
-	var of []trace
-	for _, w := range r.workers {
-		last, size := w.onTheWay.look(m)
-		if last.batch != nil {
-			of = append(of, last)
-		}
+	least, latest := math.MaxInt, 0
+	last := make([]*batch, len(r.workers))
+	for i, w := range r.workers {
+		count, size := 0, 0
+		last[i], count, size = w.onTheWay.look(m)
 		switch {
-		case last.count > latest.count:
-			chosen, latest = w, last
-		case latest.batch == nil && size < least:
+		case count > latest:
+			chosen, latest = w, count
+		case latest == 0 && size < least:
 			chosen, least = w, size
 		}
 	}
-	for _, other := range of {
-		if other != latest {
-			after = append(after, other.batch)
-		}
-	}
-	for _, w := range r.workers {
-		if slices.Contains(after, w.filling) {
-			r.send(w)
+	for i, w := range r.workers {
+		if last[i] != nil && w != chosen {
+			after = append(after, last[i])
+			r.send(w, last[i])
 		}
 	}
 	return chosen, after
 }
 
-func (r *router) send(w *worker) {
-	if w.filling == nil {
-		return
+// fillingBatches of a worker may be filled at once.
+const fillingBatches = 4
+
+// place puts a mail into the first batch that takes it, which is none before those
+// that have mail of its conversation: see store.Batch.Add. One that is too large
+// for a batch is alone.
+func (w *worker) place(m *mail, batchBytes int) *batch {
+	last, _, _ := w.onTheWay.look(m)
+	if len(m.Raw) <= batchBytes {
+		for _, b := range w.filling[max(0, slices.Index(w.filling, last)):] {
+			if b.alone == nil && b.add(m) {
+				return b
+			}
+		}
 	}
-	select {
-	case w.batches <- w.filling:
-	case <-r.load.ctx.Done():
+	w.batchCount++
+	b := &batch{number: w.batchCount, stored: make(chan struct{})}
+	if len(m.Raw) > batchBytes || !b.add(m) {
+		b.alone = m
 	}
-	w.filling = nil
+	w.filling = append(w.filling, b)
+	return b
+}
+
+// send gives a worker its batches up to one that it is filling.
+func (r *router) send(w *worker, upTo *batch) {
+	for range slices.Index(w.filling, upTo) + 1 {
+		w.sent.Add(1)
+		select {
+		case w.batches <- w.filling[0]:
+		case <-r.load.ctx.Done():
+		}
+		w.filling = w.filling[1:]
+	}
 }
 
 func (r *router) flush() {
 	for _, w := range r.workers {
-		r.send(w)
+		r.sendAll(w)
+	}
+}
+
+func (r *router) sendAll(w *worker) {
+	if len(w.filling) > 0 {
+		r.send(w, w.filling[len(w.filling)-1])
+	}
+}
+
+// makeRoom gives workers that have nothing to do what there is for them, full or
+// not, when there is no room for more. The others make room soon.
+func (r *router) makeRoom() {
+	if len(r.load.ordered) > 0 || !r.load.room.isWanted() {
+		return
+	}
+	for _, w := range r.workers {
+		if w.sent.Load() == 0 {
+			r.sendAll(w)
+		}
 	}
 }
 
@@ -158,17 +183,22 @@ func (o *onTheWay) remove(m *mail) {
 	}
 }
 
-// look tells the latest of it that is of the same conversation as a mail, if any
-// is, and how much there is.
-func (o *onTheWay) look(m *mail) (latest trace, size int) {
+// look tells the last batch that has mail of the same conversation as a mail, the
+// count of the latest such mail, and how much there is of any.
+func (o *onTheWay) look(m *mail) (last *batch, latest, size int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for id := range m.threadIDs {
-		if t := o.ids[id]; t.count > latest.count {
-			latest = t
+		t, found := o.ids[id]
+		if !found {
+			continue
 		}
+		if last == nil || t.batch.number > last.number {
+			last = t.batch
+		}
+		latest = max(latest, t.count)
 	}
-	return latest, o.size
+	return last, latest, o.size
 }
 
 // threadIDs gives all ids by which other mail may be of the same conversation.

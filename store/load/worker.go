@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"mailrow/store"
@@ -15,6 +16,7 @@ type batch struct {
 	mails []*mail
 	alone *mail // not in the Batch: it goes by store.Conn.Deliver
 
+	number int           // among those of its worker
 	after  []*batch      // to be stored before
 	stored chan struct{} // closed when it is
 }
@@ -43,8 +45,10 @@ type worker struct {
 	conn    *store.Conn // nil while there is none
 	batches chan *batch
 
-	filling  *batch // the router's
-	onTheWay onTheWay
+	filling    []*batch // the router's; sent in this order
+	batchCount int
+	sent       atomic.Int32 // batches that it has got and not done yet
+	onTheWay   onTheWay
 }
 
 func newWorker(l *Loader, config *store.Config) *worker {
@@ -74,6 +78,9 @@ func (w *worker) run() {
 			if err := w.storeInTurn(w.load.ctx, b); err != nil {
 				w.load.cancel(err)
 				return
+			}
+			if w.sent.Add(-1) == 0 {
+				w.load.room.remind()
 			}
 		case <-w.load.ctx.Done():
 			return

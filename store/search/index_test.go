@@ -64,6 +64,43 @@ func TestSeveralIndexersAtOnce(t *testing.T) {
 	}
 }
 
+// Many mails are indexed with a few looks at the index for each, and none of their
+// words stays where searches have to read it one by one.
+func TestWordsComeToTheIndexTogether(t *testing.T) {
+	ctx := context.Background()
+	b := newBox(t)
+	b.many(t, 1, 2000)
+	const each = 1000
+	pages := func(setting string) float64 {
+		b.exec(t, "alter index mailrow.messages_by_word set ("+setting+")")
+		var plan []struct {
+			Plan struct {
+				Hit int `json:"Shared Hit Blocks"`
+			}
+		}
+		if err := b.conn.QueryRow(ctx, `explain (analyze, buffers, format json)
+			select mailrow.index_mail($1), gin_clean_pending_list('mailrow.messages_by_word')`, pgx.QueryExecModeSimpleProtocol, each).Scan(&plan); err != nil {
+			t.Fatal(err)
+		}
+		return float64(plan[0].Plan.Hit) / each
+	}
+	var options []string
+	if err := b.conn.QueryRow(ctx, `select reloptions from pg_class where oid = 'mailrow.messages_by_word'::regclass`).Scan(&options); err != nil {
+		t.Fatal(err)
+	}
+	byItself, together := pages("fastupdate = off"), pages(strings.Join(options, ", "))
+	t.Logf("%.0f pages a mail, each by itself %.0f", together, byItself)
+	if together > byItself*2/3 {
+		t.Errorf("%.0f pages are looked at for a mail, each by itself %.0f", together, byItself)
+	}
+	b.exec(t, `update mailrow.messages set language = null where id % 2 = 0`)
+	b.index(t)
+	var aside int
+	if err := b.conn.QueryRow(ctx, `select gin_clean_pending_list('mailrow.messages_by_word')`).Scan(&aside); err != nil || aside > 0 {
+		t.Errorf("%d pages of words are still aside: %v", aside, err)
+	}
+}
+
 func TestIndexEndsWithItsContext(t *testing.T) {
 	b := newBox(t)
 	b.many(t, 1, 1000)

@@ -133,7 +133,7 @@ func TestReaderCannotGetAroundTheSearch(t *testing.T) {
 	reader := b.as(t, alice)
 	rows, err := b.conn.Query(ctx, `
 		select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-		where n.nspname = 'mailrow' and p.proname ~ '^(find|node_|query_|field_node|fact_|term_|account_node|thread_node|readable|search_(sql|from|hit|rank)|newest|languages|fold|text_words)'
+		where n.nspname = 'mailrow' and p.proname ~ '^(find|node_|query_|field_node|fact_|term_|account_node|thread_node|readable|search_(sql|from|hit|rank)|newest_|languages|fold|text_words)'
 		  and has_function_privilege($1, p.oid, 'execute')`, alice)
 	if err != nil {
 		t.Fatal(err)

@@ -45,6 +45,11 @@ type Count struct {
 	Bytes     int64 `json:"bytes"`
 }
 
+// Plus is both together.
+func (c Count) Plus(d Count) Count {
+	return Count{c.Seen + d.Seen, c.Stored + d.Stored, c.Duplicate + d.Duplicate, c.Failed + d.Failed, c.Done + d.Done, c.Bytes + d.Bytes}
+}
+
 // Begin begins a run. It is ErrBusy while another goes on, ErrNotFound where the
 // source was removed.
 func Begin(ctx context.Context, conn *pgx.Conn, source int64) (Run, error) {
@@ -79,14 +84,15 @@ func (r Run) GoOn(ctx context.Context, conn *pgx.Conn, c Count) error {
 }
 
 // End ends the run with what kept it from its end, nil where nothing did, and says
-// when the next is due.
-func (r Run) End(ctx context.Context, conn *pgx.Conn, c Count, failed error) error {
+// when the next is due. denied says that it was not let in: the alarm for that
+// begins at once.
+func (r Run) End(ctx context.Context, conn *pgx.Conn, c Count, failed error, denied bool) error {
 	err := r.GoOn(ctx, conn, c)
 	if errors.Is(err, ErrTakenOver) {
 		return nil
 	}
 	if err == nil {
-		_, err = conn.Exec(ctx, `select mailrow_polling.end_run($1, $2, $3)`, r.Source, r.ID, reason(failed))
+		_, err = conn.Exec(ctx, `select mailrow_polling.finish_run($1, $2, $3, $4)`, r.Source, r.ID, reason(failed), denied)
 	}
 	if err != nil {
 		return fmt.Errorf("end run: %w", err)
@@ -123,9 +129,9 @@ func OpenFolder(ctx context.Context, conn *pgx.Conn, source int64, name, place, 
 	return f, nil
 }
 
-// Origin is where a mail of the folder is, for its delivery.
-func (f Folder) Origin(id string) *store.Origin {
-	return &store.Origin{Source: f.Source, Folder: f.ID, ID: id}
+// Origin is where a mail of the folder is, for its delivery. The rest is as in Known.
+func (f Folder) Origin(id string, content []byte, stamp string) *store.Origin {
+	return &store.Origin{Source: f.Source, Folder: f.ID, ID: id, Content: content, Stamp: stamp}
 }
 
 // State is how far a mail at a source is.
@@ -144,6 +150,11 @@ const (
 type Known struct {
 	State State
 	Done  string // the policy that was carried out with it; "": none
+
+	// Of a mail that is stored: 16 bytes of a hash of it, nil where an earlier version
+	// stored it, and what else its folder said of it.
+	Content []byte
+	Stamp   string
 }
 
 // Known looks mails up that are in the folder; some thousand at a time keep the
@@ -154,16 +165,17 @@ func (f Folder) Known(ctx context.Context, conn *pgx.Conn, ids []string) (map[st
 		written[i] = store.SourceID(id)
 		asked[written[i]] = id
 	}
-	rows, err := conn.Query(ctx, `select id, state, coalesce(done, ''), due from mailrow_polling.known($1, $2, $3)`,
+	rows, err := conn.Query(ctx, `select id, state, coalesce(done, ''), due, content, coalesce(stamp, '') from mailrow_polling.known($1, $2, $3)`,
 		f.Source, f.ID, written)
 	if err != nil {
 		return nil, fmt.Errorf("look mail up: %w", err)
 	}
 	known := make(map[string]Known, len(ids))
-	var id, state, done string
+	var id, state, done, stamp string
 	var due bool
-	_, err = pgx.ForEachRow(rows, []any{&id, &state, &done, &due}, func() error {
-		k := Known{Stored, done}
+	var content []byte
+	_, err = pgx.ForEachRow(rows, []any{&id, &state, &done, &due, &content, &stamp}, func() error {
+		k := Known{State: Stored, Done: done, Content: content, Stamp: stamp}
 		switch {
 		case state == "quarantined":
 			k.State = Quarantined
@@ -179,6 +191,16 @@ func (f Folder) Known(ctx context.Context, conn *pgx.Conn, ids []string) (map[st
 		return nil, fmt.Errorf("look mail up: %w", err)
 	}
 	return known, nil
+}
+
+// Stamp records what the folder says of a mail by now, which is still the one that
+// was stored.
+func (f Folder) Stamp(ctx context.Context, conn *pgx.Conn, id, stamp string) error {
+	_, err := conn.Exec(ctx, `select mailrow_polling.stamp($1, $2, $3, $4)`, f.Source, f.ID, store.SourceID(id), stamp)
+	if err != nil {
+		return fmt.Errorf("record what the folder says of a mail: %w", err)
+	}
+	return nil
 }
 
 // StoredBefore gives those of some mails that have been stored for so long.

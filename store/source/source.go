@@ -45,6 +45,7 @@ type Status struct {
 	Quarantined int64      `json:"quarantined"` // and those that are not
 	LastError   *string    `json:"last_error"`
 	NextRunAt   time.Time  `json:"next_run_at"`
+	Alarms      []string   `json:"alarms"` // the kinds of those that last
 }
 
 var (
@@ -156,13 +157,13 @@ func Active(ctx context.Context, conn *pgx.Conn) ([]Source, error) {
 func List(ctx context.Context, conn *pgx.Conn) ([]Status, error) {
 	rows, err := conn.Query(ctx, `
 		select source_id, s.name, t.uri, t.account, t.mailbox, t.recipient, extract(epoch from t.every)::float8, t.state = 'paused',
-		       t.next_run_at <= now(), t.failures, s.secret, running, last_run_at, last_stored, failed, quarantined, t.last_error, t.next_run_at
+		       t.next_run_at <= now(), t.failures, s.secret, running, last_run_at, last_stored, failed, quarantined, t.last_error, t.next_run_at, t.alarms
 		from mailrow.source_status t join mailrow.sources s using (source_id) order by t.name, source_id`)
 	if err != nil {
 		return nil, fmt.Errorf("list sources: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Status, err error) {
-		return s, s.scan(row, &s.Running, &s.LastRunAt, &s.LastStored, &s.Failed, &s.Quarantined, &s.LastError, &s.NextRunAt)
+		return s, s.scan(row, &s.Running, &s.LastRunAt, &s.LastStored, &s.Failed, &s.Quarantined, &s.LastError, &s.NextRunAt, &s.Alarms)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list sources: %w", err)

@@ -141,10 +141,15 @@ func TestTableSaysWhatIsWrong(t *testing.T) {
 // deliver stores a mail of a folder.
 func deliver(t *testing.T, conn *store.Conn, f source.Folder, id, raw string) (store.Result, error) {
 	t.Helper()
+	return deliverFrom(t, conn, f.Origin(id, nil, ""), raw)
+}
+
+func deliverFrom(t *testing.T, conn *store.Conn, origin *store.Origin, raw string) (store.Result, error) {
+	t.Helper()
 	results, err := conn.Deliver(ctx, &store.Delivery{
 		Raw: []byte(raw), Message: message.Parse([]byte(raw)),
 		Envelope: &message.Envelope{Source: "maildir", Recipients: []message.Recipient{{Address: "ann"}}},
-		Lookups:  []store.Lookup{{Address: "ann", Base: "ann"}}, Account: "ann", Origin: f.Origin(id),
+		Lookups:  []store.Lookup{{Address: "ann", Base: "ann"}}, Account: "ann", Origin: origin,
 	})
 	if err != nil {
 		return store.Result{}, err
@@ -221,6 +226,17 @@ func TestKnown(t *testing.T) {
 	}
 	if err := f.CarriedOut(ctx, conn, odd[1:3], "delete"); err != nil {
 		t.Fatal(err)
+	}
+	stamped := f.Origin("stamped", []byte("0123456789abcdef"), "1")
+	if _, err := deliverFrom(t, deliverer, stamped, "Subject: stamped\n\nx\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Stamp(ctx, conn, stamped.ID, "2"); err != nil {
+		t.Fatal(err)
+	}
+	known, err = f.Known(ctx, conn, []string{stamped.ID})
+	if diff := cmp.Diff(map[string]source.Known{stamped.ID: {State: source.Stored, Content: stamped.Content, Stamp: "2"}}, known); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
 	}
 	for n := range 3 {
 		quarantined, err := f.Fail(ctx, conn, "plain", errors.New("no \xff luck"), 3)
@@ -328,10 +344,10 @@ func TestOneRunAtATime(t *testing.T) {
 	if err := run.GoOn(ctx, conn, source.Count{}); !errors.Is(err, source.ErrTakenOver) {
 		t.Errorf("the first goes on: %v", err)
 	}
-	if err := run.End(ctx, conn, source.Count{}, nil); err != nil {
+	if err := run.End(ctx, conn, source.Count{}, nil, false); err != nil {
 		t.Errorf("the first ends: %v", err)
 	}
-	if err := next.End(ctx, other, source.Count{Seen: 5, Stored: 1, Duplicate: 2, Failed: 3, Done: 4, Bytes: 6}, errors.New("no luck")); err != nil {
+	if err := next.End(ctx, other, source.Count{Seen: 5, Stored: 1, Duplicate: 2, Failed: 3, Done: 4, Bytes: 6}, errors.New("no luck"), false); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"3|the poller died", "5|no luck"}, deliverytest.Rows(t, dsn,
@@ -364,7 +380,7 @@ func TestBackOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := run.End(ctx, conn, source.Count{}, failed); err != nil {
+		if err := run.End(ctx, conn, source.Count{}, failed, false); err != nil {
 			t.Fatal(err)
 		}
 		var seconds float64

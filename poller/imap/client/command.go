@@ -27,6 +27,7 @@ const (
 	anyString          // quoted or a literal, whatever it takes
 	secretText
 	secretString
+	literal
 )
 
 type word struct {
@@ -42,6 +43,9 @@ func (cmd *Command) Add(text string) *Command { return cmd.add(plainText, text) 
 
 // AddString adds a string argument.
 func (cmd *Command) AddString(text string) *Command { return cmd.add(anyString, text) }
+
+// AddLiteral adds a literal, whatever it holds: the mail of an APPEND must be one.
+func (cmd *Command) AddLiteral(text string) *Command { return cmd.add(literal, text) }
 
 // AddName adds the name of a mailbox, as the server spells it.
 func (cmd *Command) AddName(name string) *Command { return cmd.add(anyString, name) }
@@ -121,7 +125,7 @@ func (c *Conn) send(cmd *Command) error {
 			shown += w.shown()
 			continue
 		}
-		if quoted, ok := c.quote(w.text); ok {
+		if quoted, ok := c.quote(w.text); ok && w.kind != literal {
 			out = append(out, quoted...)
 			shown += w.shown()
 			continue

@@ -42,6 +42,7 @@ type Conn struct {
 	line    []byte
 	err     error // why there is no connection any more
 	hide    func(string) string
+	hear    func([]byte) // of Raw
 }
 
 // ByeError says that the server has ended the session, in its own words.

@@ -19,6 +19,9 @@ type Fetch struct {
 	Date  time.Time
 	Flags []string // nil: it does not say
 	Body  *Body    // nil: it does not say
+	// Header is what was asked for by BODY.PEEK[HEADER.FIELDS (…)]<0.…>; nil: it does
+	// not say.
+	Header []byte
 
 	conn *Conn
 }
@@ -41,7 +44,7 @@ type Body struct {
 
 // ErrLength says that after the announced bytes of a mail there is something that
 // cannot be there: the length is wrong, and who knows where the mail ends.
-var ErrLength = errors.New("the length of a mail is wrong: what follows it is no IMAP")
+var ErrLength = errors.New("the length of a mail is wrong: what follows it is no IMAP: look at the mail with another program")
 
 // readFetch reads a FETCH up to the text of the mail, or its end.
 func (c *Conn) readFetch(r *Response, text []byte) error {
@@ -102,6 +105,10 @@ func (f *Fetch) item(name string, value Token) {
 		if f.Body == nil {
 			f.Body = &Body{fetch: f, Missing: value.Nil(), short: []byte(value.Text), Length: int64(len(value.Text)), ended: true}
 		}
+	default:
+		if strings.HasPrefix(name, "BODY[HEADER") {
+			f.Header = []byte(value.Text)
+		}
 	}
 }
 
@@ -132,6 +139,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	}
 	n, err := b.fetch.conn.raw.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
+	b.fetch.conn.heard(p[:n])
 	if err != nil {
 		b.err = b.fail(fmt.Errorf("%d of %d bytes of a mail: %w", b.Length-b.left, b.Length, err))
 		return n, b.err

@@ -17,17 +17,7 @@ func (c *Conn) Login(ctx context.Context, who *sasl.Credentials) error {
 	if c.preauth {
 		return nil
 	}
-	attempts, err := who.Attempts(c.offer())
-	if err != nil {
-		return err
-	}
-	for _, a := range attempts {
-		var denied *sasl.DeniedError
-		err = c.attempt(ctx, a, who.User)
-		if err == nil || !errors.As(err, &denied) || c.err != nil {
-			break
-		}
-	}
+	err := who.LogIn(ctx, c.offer(), c.server.Warnf, func(x *sasl.Exchange) error { return c.exchange(x, who.User) })
 	return c.told(ctx, err)
 }
 
@@ -44,27 +34,6 @@ func (c *Conn) offer() sasl.Offer {
 		}
 	}
 	return o
-}
-
-// attempt tries a denied token a second time where it is another one by then, for
-// somebody has refreshed it.
-func (c *Conn) attempt(ctx context.Context, a sasl.Attempt, user string) error {
-	if a.Warning != "" && c.server.Warn != nil {
-		c.server.Warn(c.server.String() + ": " + a.Warning)
-	}
-	x, err := a.Start(ctx)
-	if err != nil {
-		return err
-	}
-	err = c.exchange(x, user)
-	var denied *sasl.DeniedError
-	if !a.Token || c.err != nil || !errors.As(err, &denied) {
-		return err
-	}
-	if next, nextErr := a.Start(ctx); nextErr == nil && next.Secret.Reveal() != x.Secret.Reveal() {
-		return c.exchange(next, user)
-	}
-	return err
 }
 
 func (c *Conn) exchange(x *sasl.Exchange, user string) error {
@@ -106,7 +75,7 @@ func (c *Conn) authenticate(x *sasl.Exchange, initialResponse bool) (*Command, e
 	cmd := NewCommand("AUTHENTICATE " + x.Mechanism)
 	first := x.First
 	if first != nil && initialResponse {
-		cmd.Add(" ").add(secretText, initial(first))
+		cmd.Add(" ").add(secretText, sasl.Encode(first))
 		first = nil
 	}
 	if err := c.send(cmd); err != nil {
@@ -132,22 +101,11 @@ func (c *Conn) answer(x *sasl.Exchange, challenge string, first *[]byte) error {
 	answer := *first
 	*first = nil
 	if answer == nil {
-		asked, err := base64.StdEncoding.DecodeString(challenge)
-		if err != nil {
-			asked = []byte(challenge) // LOGIN's are only words
-		}
-		if answer, err = x.Next(asked); err != nil {
+		var err error
+		if answer, err = x.Next(sasl.Decode([]byte(challenge))); err != nil {
 			return err
 		}
 	}
 	c.raw.Trace("C", "***")
 	return c.write([]byte(base64.StdEncoding.EncodeToString(answer) + "\r\n"))
-}
-
-// initial: an empty one is "=".
-func initial(first []byte) string {
-	if len(first) == 0 {
-		return "="
-	}
-	return base64.StdEncoding.EncodeToString(first)
 }

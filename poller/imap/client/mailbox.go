@@ -111,10 +111,19 @@ func readListed(r *Response) (Listed, bool) {
 
 // List gives the mailboxes that match a pattern, both as the server spells them.
 func (c *Conn) List(ctx context.Context, pattern string) ([]Listed, error) {
+	return c.list(ctx, "LIST", pattern)
+}
+
+// Subscribed is List of those that are subscribed to.
+func (c *Conn) Subscribed(ctx context.Context, pattern string) ([]Listed, error) {
+	return c.list(ctx, "LSUB", pattern)
+}
+
+func (c *Conn) list(ctx context.Context, name, pattern string) ([]Listed, error) {
 	var found []Listed
-	cmd := NewCommand(`LIST "" `).AddString(pattern)
+	cmd := NewCommand(name + ` "" `).AddString(pattern)
 	cmd.Take = func(r *Response) bool {
-		if r.Name != "LIST" {
+		if r.Name != name {
 			return false
 		}
 		if l, ok := readListed(r); ok {
@@ -154,7 +163,7 @@ func (c *Conn) Select(ctx context.Context, name string, readOnly bool) (*Mailbox
 	}
 	m.ReadOnly = readOnly || cmd.Result.Code == "READ-ONLY"
 	if m.UIDValidity == 0 {
-		return nil, fmt.Errorf("%s: the server gives no UIDVALIDITY, without which no mail can be told from another", strings.TrimSpace(word))
+		return nil, fmt.Errorf("%s: the server gives no UIDVALIDITY, without which no mail can be told from another: poll it by POP3, or ask the provider", strings.TrimSpace(word))
 	}
 	return m, nil
 }

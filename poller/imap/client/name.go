@@ -27,6 +27,38 @@ func (c *Conn) DecodeName(name string) string {
 	return DecodeUTF7(name)
 }
 
+const inbox = "INBOX"
+
+// Display is the name of a mailbox as people know it: without the prefix that all
+// of ours have on some servers, its levels divided by "/".
+func (ns *Namespace) Display(c *Conn, l Listed) string {
+	if strings.EqualFold(l.Name, inbox) {
+		return inbox
+	}
+	wire := strings.TrimPrefix(l.Name, ns.Prefix)
+	name := c.DecodeName(wire)
+	if l.Delimiter != "" && l.Delimiter != "/" {
+		name = strings.ReplaceAll(name, l.Delimiter, "/")
+	}
+	return name
+}
+
+// Spell makes a name, or a pattern, what the server would call it.
+func (ns *Namespace) Spell(c *Conn, name string) string {
+	if d := ns.Delimiter; d != "" && d != "/" {
+		name = strings.ReplaceAll(name, "/", d)
+	}
+	return c.EncodeName(name)
+}
+
+// Own puts a name, as the server spells it, among our own mailboxes.
+func (ns *Namespace) Own(wire string) string {
+	if strings.HasPrefix(wire, ns.Prefix) || strings.EqualFold(wire, inbox) {
+		return wire
+	}
+	return ns.Prefix + wire
+}
+
 // EncodeUTF7 writes modified UTF-7.
 func EncodeUTF7(name string) string {
 	var b strings.Builder

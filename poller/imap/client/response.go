@@ -193,6 +193,8 @@ func (c *Conn) readLine(line []byte) ([]byte, error) {
 		case err == nil:
 			line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 			c.trace(line[start:])
+			c.heard(line[start:])
+			c.heard(crlf)
 			return line, nil
 		case len(piece) == 0 || len(line) > maxLine:
 			if len(line) > maxLine {
@@ -200,6 +202,14 @@ func (c *Conn) readLine(line []byte) ([]byte, error) {
 			}
 			return line, err
 		}
+	}
+}
+
+var crlf = []byte("\r\n")
+
+func (c *Conn) heard(text []byte) {
+	if c.hear != nil {
+		c.hear(text)
 	}
 }
 
@@ -239,6 +249,7 @@ func (c *Conn) readLiteral(text []byte, n int64) ([]byte, error) {
 	if _, err := io.ReadFull(c.raw, text[start:]); err != nil {
 		return nil, err
 	}
+	c.heard(text[start:])
 	return c.readLine(text)
 }
 

@@ -20,12 +20,7 @@ func (c *Conn) Login(ctx context.Context, who *sasl.Credentials) error {
 			return c.told(ctx, err)
 		}
 	}
-	warn := func(text string) {
-		if c.server.Warn != nil {
-			c.server.Warn(c.server.String() + ": " + text)
-		}
-	}
-	err := who.LogIn(ctx, c.offer(), warn, func(x *sasl.Exchange) error { return c.exchange(x, who.User) })
+	err := who.LogIn(ctx, c.offer(), c.server.Warnf, func(x *sasl.Exchange) error { return c.exchange(x, who.User) })
 	return c.told(ctx, err)
 }
 
@@ -91,7 +86,7 @@ func (c *Conn) authenticate(x *sasl.Exchange) error {
 	if x.First == nil || asked || !errors.As(err, &refused) || refused.Code != "" {
 		return err
 	}
-	_, err = c.dialogue(x, command+" "+initial(x.First), nil)
+	_, err = c.dialogue(x, command+" "+sasl.Encode(x.First), nil)
 	return err
 }
 
@@ -114,7 +109,7 @@ func (c *Conn) dialogue(x *sasl.Exchange, command string, first []byte) (asked b
 		c.raw.Trace("S", "+ "+x.Secret.Hide(string(bytes.TrimSpace(challenge))))
 		answer := first
 		if first = nil; answer == nil {
-			if answer, err = x.Next(decode(challenge)); err != nil {
+			if answer, err = x.Next(sasl.Decode(challenge)); err != nil {
 				_, refused := c.do("*")
 				return true, errors.Join(err, refused)
 			}
@@ -124,22 +119,4 @@ func (c *Conn) dialogue(x *sasl.Exchange, command string, first []byte) (asked b
 			return true, err
 		}
 	}
-}
-
-// decode: LOGIN's challenges are only words.
-func decode(challenge []byte) []byte {
-	challenge = bytes.TrimSpace(challenge)
-	plain, err := base64.StdEncoding.DecodeString(string(challenge))
-	if err != nil {
-		return challenge
-	}
-	return plain
-}
-
-// initial: an empty one is "=".
-func initial(first []byte) string {
-	if len(first) == 0 {
-		return "="
-	}
-	return base64.StdEncoding.EncodeToString(first)
 }

@@ -1,4 +1,5 @@
-package lmtp
+// Package socket opens sockets to listen on, as people write them.
+package socket
 
 import (
 	"errors"
@@ -40,7 +41,7 @@ func Listen(address string) (net.Listener, error) {
 		}
 		return l, nil
 	}
-	return nil, fmt.Errorf("listen on %q: write unix:/run/mailrow/lmtp,mode=0660,group=postfix or tcp:127.0.0.1:2424", address)
+	return nil, fmt.Errorf("listen on %q: write unix:PATH,mode=0660,group=GROUP or tcp:127.0.0.1:PORT", address)
 }
 
 // unixPlace is a socket in the file system.
