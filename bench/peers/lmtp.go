@@ -182,7 +182,7 @@ func (l *lab) reportLMTP(all []*system) error {
 	t := report.Table{Title: "LMTP and volume, one mailbox", File: "lmtp.svg",
 		Columns: []string{"mails/s at connections:", "1", "8", "32", "CPU ms a mail: 1", "8", "32", "MB", "disk ÷ raw"},
 		Notes: fmt.Sprintf("Medians of %d passes of %d mails, one mail to a transaction, except COPY. CPU is that of clients and servers together, "+
-			"a mean. MB is the memory of the servers after a pass, without PostgreSQL's shared buffers. Disk is that of one pass: tables with indexes, or files.",
+			"a mean; pgbench's has reading its script in it. MB is the memory of the servers after a pass, without PostgreSQL's shared buffers. Disk is that of one pass: tables with indexes, or files.",
 			l.size.lmtpPasses, l.size.lmtpMails)}
 	c := chart.Bars{Title: "LMTP and volume, one mailbox", Unit: "mails/s, by connections"}
 	for _, n := range connectionCounts {
