@@ -28,13 +28,6 @@ func measureLoading(ctx context.Context, r *report.Report, srv *server.Server, p
 	if err != nil {
 		return err
 	}
-	err = server.With(ctx, dsn, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "create table bare.loaded (like bare.mail including compression); alter table bare.loaded drop column id")
-		return err
-	})
-	if err != nil {
-		return err
-	}
 	sets := []struct {
 		name  string
 		mails [][]byte

@@ -76,7 +76,10 @@ func run(ctx context.Context, s settings) (err error) {
 	if err := measure(ctx, r, srv, s, set, sample); err != nil {
 		return err
 	}
-	r.Tables = append([]report.Table{r.Targets(), m.Table(set, sample)}, r.Tables...)
+	run := m.Table()
+	run.Add("mails compared", set.Describe(sample))
+	run.Add("mails for disk", set.Describe(set.Mails))
+	r.Tables = append([]report.Table{r.Targets(), run}, r.Tables...)
 	r.Print(os.Stdout)
 	if s.write != "" {
 		return r.ReplaceIn(s.write, "go run ./bench -write")

@@ -102,16 +102,17 @@ func TakeOver(ctx context.Context, p *store.Pool, head, mail []byte) Outcome {
 
 // daemon is a connection to mailrow lmtp.
 type daemon struct {
-	conn net.Conn
-	in   *bufio.Reader
+	conn  net.Conn
+	in    *bufio.Reader
+	ready bool // it has said that it takes mail over
 }
 
 // dialTimeout is for a daemon on the same machine: one that is slower than this is
 // in trouble, and there is another way.
 const dialTimeout = 2 * time.Second
 
-// dialDaemon gives a daemon that is ready to take mail over, or an error that says
-// why there is none.
+// dialDaemon reaches a daemon and greets it. Its answer comes while the mail is read:
+// awaitReady looks at it.
 func dialDaemon(ctx context.Context, socket string) (*daemon, error) {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, "unix", socket)
@@ -120,18 +121,29 @@ func dialDaemon(ctx context.Context, socket string) (*daemon, error) {
 	}
 	d := &daemon{conn: conn, in: bufio.NewReader(conn)}
 	conn.SetDeadline(time.Now().Add(dialTimeout))
-	err = d.expect(220, "")
-	if err == nil {
-		_, err = fmt.Fprint(conn, "LHLO mailrow-deliver\r\n")
-	}
-	if err == nil {
-		err = d.expect(250, "XMAILROW")
-	}
-	if err != nil {
+	if _, err := fmt.Fprint(conn, "LHLO mailrow-deliver\r\n"); err != nil {
 		d.close()
 		return nil, fmt.Errorf("speak with mailrow lmtp: %w", err)
 	}
 	return d, nil
+}
+
+// awaitReady gives an error where the daemon takes no mail over, and nothing has been
+// said of one.
+func (d *daemon) awaitReady() error {
+	if d.ready {
+		return nil
+	}
+	d.conn.SetDeadline(time.Now().Add(dialTimeout))
+	err := d.expect(220, "")
+	if err == nil {
+		err = d.expect(250, "XMAILROW")
+	}
+	if err != nil {
+		return fmt.Errorf("speak with mailrow lmtp: %w", err)
+	}
+	d.ready = true
+	return nil
 }
 
 // deliver hands one mail over. An error means that nothing is known, and that the
@@ -145,6 +157,9 @@ func (d *daemon) deliver(ctx context.Context, c Config, raw []byte, envelopeOf E
 	head, err := json.Marshal(newHandover(c, delivery.Envelope))
 	if err != nil {
 		return Outcome{}, fmt.Errorf("write envelope: %w", err)
+	}
+	if err := d.awaitReady(); err != nil {
+		return Outcome{}, err
 	}
 	d.conn.SetDeadline(time.Time{})
 	if deadline, ok := ctx.Deadline(); ok {

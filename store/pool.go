@@ -13,21 +13,35 @@ import (
 //
 // A mail that finds a connection free is delivered by itself, at once. Mails that
 // have to wait for one are stored together by the next that is: those for the same
-// recipient by one statement and one commit.
+// recipient by one statement and one commit. Two connections at most store mail for
+// one recipient, so that others find one when it is stuck, and since mails that are
+// stored together cost half of what they cost alone.
 type Pool struct {
 	config  *Config
 	prepare bool
 	slots   chan struct{} // a token for each connection there may be
 	idle    chan *Conn
 
-	mu      sync.Mutex
-	waiting []*pending // for a connection, in their order
+	mu    sync.Mutex
+	lanes map[destination]*lane // of those who deliver
+}
+
+// perLane is how many connections mail for one recipient may use. While one waits
+// for its commit, the other works.
+const perLane = 2
+
+// lane is where mail for one recipient goes.
+type lane struct {
+	slots   chan struct{} // a token for each connection that it may use
+	users   int           // deliveries that have not ended
+	waiting []*pending    // for a connection, in their order
 }
 
 // pending is a delivery on its way through a Pool.
 type pending struct {
 	*Delivery
 	deadline time.Time
+	taken    chan struct{} // closed when a connection has it in hand
 	done     chan struct{} // closed when there are results, or an error
 	results  []Result
 	err      error
@@ -37,7 +51,8 @@ type pending struct {
 // prepare says that statements may be kept on the server, which is not so behind a
 // pooler in transaction mode.
 func NewPool(c *Config, size int, prepare bool) *Pool {
-	return &Pool{config: c, prepare: prepare, slots: make(chan struct{}, size), idle: make(chan *Conn, size)}
+	return &Pool{config: c, prepare: prepare, slots: make(chan struct{}, size), idle: make(chan *Conn, size),
+		lanes: make(map[destination]*lane)}
 }
 
 // noDeadline is that of a delivery whose context has none.
@@ -46,47 +61,91 @@ const noDeadline = time.Hour
 // Deliver is Conn.Deliver over a connection that is free, or will be. A connection
 // that turns out to be dead, as after a restart of the server, is replaced once.
 func (p *Pool) Deliver(ctx context.Context, d *Delivery) ([]Result, error) {
-	own := &pending{Delivery: d, done: make(chan struct{})}
+	own := &pending{Delivery: d, taken: make(chan struct{}), done: make(chan struct{})}
 	var limited bool
 	if own.deadline, limited = ctx.Deadline(); !limited {
 		own.deadline = time.Now().Add(noDeadline)
 	}
-	p.mu.Lock()
-	p.waiting = append(p.waiting, own)
-	p.mu.Unlock()
+	l, leave := p.enter(own)
+	defer leave()
 	for {
+		conn, kept, err := p.takeIn(ctx, l, own)
+		if conn != nil {
+			p.serve(ctx, l, conn, kept)
+			<-l.slots
+			continue
+		}
+		if err != nil && p.withdraw(l, own) {
+			return nil, err
+		}
+		// Some connection has it in hand.
 		select {
 		case <-own.done:
 			return own.results, own.err
-		default:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("store message: %w", ctx.Err())
 		}
-		conn, kept, err := p.take(ctx, own.done)
-		switch {
-		case err != nil && p.leave(own):
-			return nil, err
-		case err != nil: // another has it in hand
-			select {
-			case <-own.done:
-				return own.results, own.err
-			case <-ctx.Done():
-				return nil, fmt.Errorf("store message: %w", ctx.Err())
-			}
-		case conn == nil:
-			return own.results, own.err
-		}
-		p.serve(ctx, conn, kept)
 	}
 }
 
-// leave takes a delivery out of those that wait; false when it is not among them.
-func (p *Pool) leave(own *pending) bool {
+// enter has a delivery wait in its lane, until leave is called.
+func (p *Pool) enter(own *pending) (l *lane, leave func()) {
+	var to destination
+	if len(own.Lookups) > 0 {
+		to = destination{own.Account, own.Lookups[0], own.ExtensionMailbox}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at := slices.Index(p.waiting, own)
+	l = p.lanes[to]
+	if l == nil {
+		width := perLane
+		if !p.prepare { // nothing is stored together
+			width = cap(p.slots)
+		}
+		l = &lane{slots: make(chan struct{}, width)}
+		p.lanes[to] = l
+	}
+	l.users++
+	l.waiting = append(l.waiting, own)
+	return l, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(p.lanes, to)
+		}
+	}
+}
+
+// withdraw takes a delivery out of those that wait; false when it is not among them.
+func (p *Pool) withdraw(l *lane, own *pending) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := slices.Index(l.waiting, own)
 	if at >= 0 {
-		p.waiting = slices.Delete(p.waiting, at, at+1)
+		l.waiting = slices.Delete(l.waiting, at, at+1)
 	}
 	return at >= 0
+}
+
+// takeIn is take for a delivery that waits in its lane, whose slot goes with the
+// connection; nil when another connection takes the delivery in hand first.
+func (p *Pool) takeIn(ctx context.Context, l *lane, own *pending) (conn *Conn, kept bool, err error) {
+	select {
+	case <-own.taken:
+		return nil, false, nil
+	default:
+	}
+	select {
+	case <-own.taken:
+		return nil, false, nil
+	case l.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false, fmt.Errorf("wait for a connection: %w", ctx.Err())
+	}
+	if conn, kept, err = p.take(ctx, own.taken); conn == nil {
+		<-l.slots
+	}
+	return conn, kept, err
 }
 
 // What one commit may hold: more would make the first wait for the last.
@@ -96,14 +155,14 @@ const (
 )
 
 // next takes the first that waits, and those that can be stored together with it.
-func (p *Pool) next() (batch *Batch, list []*pending) {
+func (p *Pool) next(l *lane) (batch *Batch, list []*pending) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.waiting) == 0 {
+	if len(l.waiting) == 0 {
 		return nil, nil
 	}
-	batch, list = new(Batch), p.waiting[:1:1]
-	rest := p.waiting[1:]
+	batch, list = new(Batch), l.waiting[:1:1]
+	rest := l.waiting[1:]
 	if p.prepare && len(rest) > 0 && batch.Add(list[0].Delivery, ThreadsOf(list[0].Message)) {
 		var others []*pending
 		for _, one := range rest {
@@ -115,13 +174,16 @@ func (p *Pool) next() (batch *Batch, list []*pending) {
 		}
 		rest = others
 	}
-	p.waiting = rest
+	l.waiting = rest
+	for _, one := range list {
+		close(one.taken)
+	}
 	return batch, list
 }
 
-// serve delivers what is next over a connection, which it gives back.
-func (p *Pool) serve(ctx context.Context, conn *Conn, kept bool) {
-	batch, list := p.next()
+// serve delivers what is next in a lane over a connection, which it gives back.
+func (p *Pool) serve(ctx context.Context, l *lane, conn *Conn, kept bool) {
+	batch, list := p.next(l)
 	if list == nil {
 		p.put(conn, nil)
 		return
@@ -207,9 +269,9 @@ func (p *Pool) Ping(ctx context.Context) error {
 	return err
 }
 
-// take gives a connection, and says whether it was kept from before; nil when done
+// take gives a connection, and says whether it was kept from before; nil when taken
 // is closed first. Who takes one gives it to put.
-func (p *Pool) take(ctx context.Context, done <-chan struct{}) (conn *Conn, kept bool, err error) {
+func (p *Pool) take(ctx context.Context, taken <-chan struct{}) (conn *Conn, kept bool, err error) {
 	select {
 	case conn := <-p.idle:
 		return conn, true, nil
@@ -221,7 +283,7 @@ func (p *Pool) take(ctx context.Context, done <-chan struct{}) (conn *Conn, kept
 	case p.slots <- struct{}{}:
 		conn, err := p.open(ctx)
 		return conn, false, err
-	case <-done:
+	case <-taken:
 		return nil, false, nil
 	case <-ctx.Done():
 		return nil, false, fmt.Errorf("wait for a connection: %w", ctx.Err())

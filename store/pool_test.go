@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -197,4 +198,114 @@ func TestPoolDoesNotFailTheNeighbours(t *testing.T) {
 	if got := deliverytest.Rows(t, dsn, "select count(*) from mailrow.deliveries"); got[0] != "10" {
 		t.Errorf("%s mails", got[0])
 	}
+}
+
+// underway stores mails in a transaction that is not committed: whoever stores one of
+// them as well has to wait until it is rolled back.
+func underway(t *testing.T, dsn string, deliveries ...*store.Delivery) (rollBack func()) {
+	t.Helper()
+	conn := connect(t, dsn)
+	exec(t, conn, "begin")
+	for _, d := range deliveries {
+		if _, err := store.On(conn.PgConn()).Deliver(context.Background(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() { exec(t, conn, "rollback") }
+}
+
+// blocked waits until so many connections wait for a lock.
+func blocked(t *testing.T, dsn string, n int) {
+	t.Helper()
+	const waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+	for deadline := time.Now().Add(20 * time.Second); deliverytest.Rows(t, dsn, waiting)[0] != fmt.Sprint(n); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not %d connections wait for a lock", n)
+		}
+	}
+}
+
+func to(address string, d *store.Delivery) *store.Delivery {
+	d.Lookups[0].Address, d.Lookups[0].Base, d.Envelope.Recipients[0].Address = address, address, address
+	return d
+}
+
+func TestPoolHasConnectionsLeftWhenOneRecipientIsStuck(t *testing.T) {
+	dsn := deliverytest.Database(t)
+	p := pool(t, dsn, 4)
+	ctx := context.Background()
+	for _, d := range []*store.Delivery{delivery(-1), to("bob@example.com", delivery(-1))} {
+		if _, err := p.Deliver(ctx, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var list []*store.Delivery
+	for i := range 5 {
+		list = append(list, delivery(i))
+	}
+	rollBack := underway(t, dsn, list...)
+	var all sync.WaitGroup
+	for i, d := range list {
+		all.Go(func() {
+			if _, err := p.Deliver(ctx, d); err != nil {
+				t.Errorf("mail %d: %v", i, err)
+			}
+		})
+		blocked(t, dsn, min(i+1, 2)) // a third connection is not tried
+		time.Sleep(100 * time.Millisecond)
+	}
+	limited, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if _, err := p.Deliver(limited, to("bob@example.com", delivery(1))); err != nil {
+		t.Errorf("another recipient: %v", err)
+	}
+	rollBack()
+	all.Wait()
+	if got := deliverytest.Rows(t, dsn, "select count(*), count(distinct xact) < 8 from mailrow.deliveries"); got[0] != "8|t" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestPoolRestsWhileAnotherConnectionHasTheMail(t *testing.T) {
+	dsn := deliverytest.Database(t)
+	p := pool(t, dsn, 2)
+	ctx := context.Background()
+	if _, err := p.Deliver(ctx, delivery(-1)); err != nil {
+		t.Fatal(err)
+	}
+	freeFirst := underway(t, dsn, delivery(0), delivery(1))
+	freeRest := underway(t, dsn, delivery(2))
+	var all sync.WaitGroup
+	deliver := func(from, until int) {
+		for i := from; i < until; i++ {
+			all.Go(func() {
+				if _, err := p.Deliver(ctx, delivery(i)); err != nil {
+					t.Errorf("mail %d: %v", i, err)
+				}
+			})
+		}
+	}
+	deliver(0, 2)
+	blocked(t, dsn, 2)
+	deliver(2, 12)
+	time.Sleep(100 * time.Millisecond) // for all to wait
+	freeFirst()
+	blocked(t, dsn, 1) // the rest, on one connection
+	before := processorTime(t)
+	const watched = 500 * time.Millisecond
+	time.Sleep(watched)
+	if used := processorTime(t) - before; used > watched/10 {
+		t.Errorf("%v of the processor in %v", used, watched)
+	}
+	freeRest()
+	all.Wait()
+}
+
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailrow/bench/mail"
 	"mailrow/bench/report"
 	"mailrow/bench/server"
 )
@@ -76,27 +75,13 @@ func busy() string {
 	return strings.Join(fields[:3], " ")
 }
 
-// Table shows it, with the mails that were compared and those more that are named.
-func (m Machine) Table(c *mail.Set, sample [][]byte) report.Table {
-	kind := "real"
-	if c.Made {
-		kind = "generated, no real ones found"
-	}
-	describe := func(mails [][]byte) string {
-		sizes := make(report.Series, len(mails))
-		for i, raw := range mails {
-			sizes[i] = float64(len(raw)) / 1000
-		}
-		return fmt.Sprintf("%d (%s), %.1f MB, median %.1f KB, mean %.1f KB", len(mails), kind,
-			float64(mail.Total(mails))/1e6, sizes.Median(), float64(mail.Total(mails))/float64(len(mails))/1000)
-	}
+// Table shows it.
+func (m Machine) Table() report.Table {
 	t := report.Table{Title: "The run", Columns: []string{"", ""}}
 	t.Add("cores", fmt.Sprint(runtime.NumCPU()))
 	t.Add("load average before, after", m.Load+", "+busy())
 	t.Add("PostgreSQL", m.PostgreSQL+", Unix socket, trust, fsync and synchronous_commit on")
 	t.Add("Go", runtime.Version()+" "+runtime.GOOS+"/"+runtime.GOARCH)
 	t.Add("write of 8 KiB and fdatasync", fmt.Sprintf("median %.2f ms, p10 %.2f ms", 1000*m.Flush.Median(), 1000*m.Flush.P10()))
-	t.Add("mails compared", describe(sample))
-	t.Add("mails for disk", describe(c.Mails))
 	return t
 }

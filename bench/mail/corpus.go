@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"mailrow/bench/report"
 	"mailrow/internal/corpus"
 	"mailrow/message"
 )
@@ -59,6 +60,20 @@ func (c *Set) Sample(n int) [][]byte {
 	order := rand.New(rand.NewPCG(1, 2))
 	order.Shuffle(len(mails), func(i, j int) { mails[i], mails[j] = mails[j], mails[i] })
 	return mails[:min(n, len(mails))]
+}
+
+// Describe says how many mails of the set these are, and of what size.
+func (c *Set) Describe(mails [][]byte) string {
+	kind := "real"
+	if c.Made {
+		kind = "generated, no real ones found"
+	}
+	sizes := make(report.Series, len(mails))
+	for i, raw := range mails {
+		sizes[i] = float64(len(raw)) / 1000
+	}
+	return fmt.Sprintf("%d (%s), %.1f MB, median %.1f KB, mean %.1f KB", len(mails), kind,
+		float64(Total(mails))/1e6, sizes.Median(), sizes.Mean())
 }
 
 // Total is how many bytes they have.

@@ -151,6 +151,14 @@ func (r *Report) draw(dir string) error {
 // Series is a number of measurements.
 type Series []float64
 
+// Mean is 0 of none.
+func (s Series) Mean() (mean float64) {
+	for _, f := range s {
+		mean += f / float64(len(s))
+	}
+	return mean
+}
+
 // Median is the middle one, 0 of none.
 func (s Series) Median() float64 { return s.At(0.5) }
 

@@ -40,15 +40,12 @@ func Start(ctx context.Context) (*Server, error) {
 			"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
 			"shared_buffers": "256MB", "max_wal_size": "4GB",
 		})
-		s.DSN = s.Cluster.Database(s.Life)
+		s.DSN = s.migrated(ctx)
 		if _, err := exec.LookPath("/usr/sbin/pgbouncer"); err == nil {
 			pooler := pgbouncertest.Start(s.Life, s.Cluster, nil, Role)
 			s.Pooled = pooler.DSN(s.Life, As(s.DSN, Role))
 		}
 	})
-	if err == nil {
-		err = prepare(ctx, s.DSN)
-	}
 	if err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
@@ -71,14 +68,16 @@ func As(dsn, role string) string {
 
 // Migrated makes another database on the server.
 func (s *Server) Migrated(ctx context.Context) (dsn string, err error) {
-	if err := s.Life.Try(func() { dsn = s.Cluster.Database(s.Life) }); err != nil {
-		return "", err
-	}
-	return dsn, prepare(ctx, dsn)
+	err = s.Life.Try(func() { dsn = s.migrated(ctx) })
+	return dsn, err
 }
 
-// prepare makes our schema, and the table that a bare insert fills: a key, the
-// bytes, and the same compression.
+func (s *Server) migrated(ctx context.Context) (dsn string) {
+	return s.Cluster.Template(s.Life, "bench", func(dsn string) error { return prepare(ctx, dsn) })
+}
+
+// prepare makes our schema, and the tables that a bare insert fills (a key and the
+// bytes) and a bare COPY (the bytes), with the same compression.
 func prepare(ctx context.Context, dsn string) error {
 	return With(ctx, dsn, func(conn *pgx.Conn) error {
 		if _, err := schema.Migrate(ctx, conn); err != nil {
@@ -92,10 +91,12 @@ func prepare(ctx context.Context, dsn string) error {
 				alter table bare.mail alter column raw set compression lz4;
 			exception when feature_not_supported or invalid_parameter_value then null;
 			end $$;
+			create table bare.loaded (like bare.mail including compression);
+			alter table bare.loaded drop column id;
 			grant usage on schema bare to mailrow_deliver;
 			grant insert on bare.mail to mailrow_deliver;`)
 		if err != nil {
-			return fmt.Errorf("make the bare table: %w", err)
+			return fmt.Errorf("make the bare tables: %w", err)
 		}
 		return nil
 	})

@@ -85,6 +85,13 @@ func (d *Daemon) run(cmd *exec.Cmd) bool {
 	}
 }
 
+// Pid is the process that runs now.
+func (d *Daemon) Pid() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.now.Pid()
+}
+
 // Signal sends a signal to the process that runs now.
 func (d *Daemon) Signal(s syscall.Signal) {
 	d.mu.Lock()

@@ -306,6 +306,15 @@ func (s *Server) Doveadm(t testing.TB, stdin []byte, args ...string) string {
 	return string(out)
 }
 
+// Pid is the process of Dovecot's master.
+func (s *Server) Pid() int { return s.process.Pid() }
+
+// Home is the folder of a user, with the Maildir.
+func (s *Server) Home(user string) string { return s.path("mail/" + user) }
+
+// Config is the path of the server's configuration, for its other programs.
+func (s *Server) Config() string { return s.conf() }
+
 // Log is all that Dovecot has written.
 func (s *Server) Log() string {
 	var all []byte

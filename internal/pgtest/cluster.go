@@ -288,6 +288,9 @@ func (c *Cluster) SocketDir() string { return c.dir.Path }
 // Port names the socket; with listen_addresses it is the TCP port too.
 func (c *Cluster) Port() int { return c.port }
 
+// Pid is the postmaster's process.
+func (c *Cluster) Pid() int { return c.server.Pid() }
+
 // Version is the major version, 15 for 15.18.
 func (c *Cluster) Version() int { return c.version }
 
