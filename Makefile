@@ -2,8 +2,8 @@
 # make test    everything, with real servers; MAILROW_LONG=1 for the long forms
 # make lint    gofmt, go vet, staticcheck, manual pages
 # make bench   figures for docs/performance.md, as ratios taken in one run
+# make bench-growth  the same of an account that grows; GROWTH=10000,100000 mails
 # make bench-peers   the same beside what others use; installs it, and writes the file
-# make bench-growth  the same for an account that grows, GROWTH=10000,100000 mails
 # make fuzz    each fuzz target for FUZZTIME
 # make demo    real mail through mailrow-deliver into a private PostgreSQL
 
@@ -17,7 +17,7 @@ export CGO_ENABLED ?= 0
 ENTRY_amd64 := -E mailrow_entry
 ENTRY       := $(if $(filter linux,$(shell $(GO) env GOOS)),$(ENTRY_$(shell $(GO) env GOARCH)))
 
-.PHONY: build test lint bench bench-peers bench-growth fuzz demo man clean
+.PHONY: build test lint bench bench-growth bench-peers fuzz demo man clean
 
 build: man
 	$(GO) build -trimpath -ldflags '-s -w $(ENTRY)' -o bin/mailrow-deliver ./cmd/mailrow-deliver
@@ -45,13 +45,13 @@ fuzz:
 bench: build
 	$(GO) run ./bench
 
-bench-peers:
-	./scripts/install-peers
-	$(GO) run ./bench/peers -write docs/performance.md
-
 GROWTH ?= 10000,100000
 bench-growth: build
 	$(GO) run ./bench/growth -sizes $(GROWTH)
+
+bench-peers:
+	./scripts/install-peers
+	$(GO) run ./bench/peers -write docs/performance.md
 
 demo: build
 	./scripts/demo

@@ -48,7 +48,7 @@ func measureDeliveries(ctx context.Context, archives []*archive, rounds int) (al
 			}
 			defer shut()
 		}
-		t := &trait{name: way.name, unit: "mails/s"}
+		t := &trait{name: way.name}
 		t.series, err = turns(ctx, archives, rounds, func(ctx context.Context, which, _ int) (float64, error) {
 			return pass(ctx, way.clients, deliver[which], archives[which].next(perPass))
 		})
@@ -151,7 +151,7 @@ func measureProcesses(ctx context.Context, archives []*archive, rounds int, prog
 		return nil, err
 	}
 	defer dir.Remove()
-	t := &trait{name: "mailrow-deliver, exec to exit", unit: "ms"}
+	t := &trait{name: "mailrow-deliver, exec to exit"}
 	t.series, err = turns(ctx, archives, rounds*processesPerRound, func(ctx context.Context, which, _ int) (float64, error) {
 		a := archives[which]
 		file := filepath.Join(dir.Path, "mail.eml")

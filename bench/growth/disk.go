@@ -67,7 +67,7 @@ func measureDisk(ctx context.Context, archives []*archive) ([]*trait, error) {
 		}
 		for name, b := range bytes {
 			if named[name] == nil {
-				named[name] = &trait{name: name, unit: "bytes", series: make([]report.Series, len(archives))}
+				named[name] = &trait{name: name, series: make([]report.Series, len(archives))}
 			}
 			named[name].series[i] = report.Series{b}
 		}

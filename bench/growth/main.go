@@ -114,10 +114,11 @@ func measure(ctx context.Context, srv *server.Server, s settings, archives []*ar
 	if r.disk, err = measureDisk(ctx, archives); err != nil {
 		return nil, err
 	}
-	if r.reading, err = measureReading(ctx, archives, s.rounds, p); err != nil {
+	if r.reading, r.work, err = measureReading(ctx, archives, s.rounds, p); err != nil {
 		return nil, err
 	}
 	r.searches = together("all searches", r.reading[len(questions):])
+	r.work = append(r.work, together("all searches", r.work[len(questions):]))
 	if r.deliveries, err = measureDeliveries(ctx, archives, s.rounds); err != nil {
 		return nil, err
 	}

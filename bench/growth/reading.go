@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -119,7 +121,7 @@ func (p *prose) vocabulary() vocabulary {
 		return words[:min(len(words), perKind)]
 	}
 	return vocabulary{common: pick(looked/5, looked), usual: pick(looked/130, looked/75), rare: pick(1, 1),
-		phrases: p.phrases(func(word string) bool { return in[word] <= looked/50 })}
+		phrases: p.phrases(func(word string) bool { return in[word] <= looked/500 })}
 }
 
 // hash orders words in a way that has nothing to do with them.
@@ -130,8 +132,9 @@ func hash(word string) (h uint64) {
 	return h
 }
 
-// phrases are three words that follow each other in real mail, and one of which is
-// not common. What one of nothing but common words costs is known (docs/search.md).
+// phrases are three words that follow each other in real mail, and one of which one
+// mail in five hundred has, or fewer: what one of common words costs is known
+// (docs/search.md).
 func (p *prose) phrases(isSeldom func(string) bool) (queries []string) {
 	numbers := rand.New(rand.NewPCG(11, 12))
 	for len(queries) < perKind {
@@ -159,33 +162,58 @@ func referenceQueries() (queries []string) {
 	return queries
 }
 
-// measureReading asks each archive all questions in turn.
-func measureReading(ctx context.Context, archives []*archive, rounds int, p *prose) (all []*trait, err error) {
+// measureReading asks each archive all questions in turn, and looks how long that takes
+// and how much of it the server's processor works.
+func measureReading(ctx context.Context, archives []*archive, rounds int, p *prose) (all, work []*trait, err error) {
 	conns := make([]*pgx.Conn, len(archives))
 	for i, a := range archives {
 		if conns[i], err = pgx.Connect(ctx, a.dsn); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		defer conns[i].Close(ctx)
 		if err := a.prepareReading(ctx, conns[i]); err != nil {
-			return nil, fmt.Errorf("prepare an archive of %d mails: %w", a.mails, err)
+			return nil, nil, fmt.Errorf("prepare an archive of %d mails: %w", a.mails, err)
 		}
 	}
 	for _, q := range slices.Concat(questions, searches(p)) {
 		note("%s", q.name)
-		t := &trait{name: q.name, unit: "ms"}
-		t.series, err = turns(ctx, archives, rounds*perKind, func(ctx context.Context, which, round int) (float64, error) {
-			return milliseconds(func() error {
+		wall, busy := &trait{name: q.name}, &trait{name: q.name, series: make([]report.Series, len(archives))}
+		wall.series, err = turns(ctx, archives, rounds*perKind, func(ctx context.Context, which, round int) (float64, error) {
+			before, err := processor(conns[which])
+			if err != nil {
+				return 0, err
+			}
+			took, err := milliseconds(func() error {
 				_, err := conns[which].Exec(ctx, q.sql, q.args(archives[which], round)...)
 				return err
 			})
+			if err != nil {
+				return 0, err
+			}
+			after, err := processor(conns[which])
+			if round > 0 {
+				busy.series[which] = append(busy.series[which], after-before)
+			}
+			return took, err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", q.name, err)
+			return nil, nil, fmt.Errorf("%s: %w", q.name, err)
 		}
-		all = append(all, t)
+		all, work = append(all, wall), append(work, busy)
 	}
-	return all, nil
+	return all, work, nil
+}
+
+// processor is for how many milliseconds a connection's backend has run, as Linux tells
+// its owner.
+func processor(conn *pgx.Conn) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", conn.PgConn().PID()))
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	nanoseconds, err := strconv.ParseFloat(first, 64)
+	return nanoseconds / 1e6, err
 }
 
 // prepareReading makes a consumer that has seen nothing yet, and the small mailbox.
@@ -209,9 +237,9 @@ func (a *archive) prepareReading(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// together joins traits of one unit.
+// together joins traits.
 func together(name string, traits []*trait) *trait {
-	t := &trait{name: name, unit: traits[0].unit, series: make([]report.Series, len(traits[0].series))}
+	t := &trait{name: name, series: make([]report.Series, len(traits[0].series))}
 	for _, one := range traits {
 		for i, s := range one.series {
 			t.series[i] = append(t.series[i], s...)

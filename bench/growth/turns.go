@@ -11,7 +11,6 @@ import (
 // trait is one thing that is measured of every archive.
 type trait struct {
 	name   string
-	unit   string          // "ms", or "mails/s"
 	series []report.Series // of each archive, as many of each
 }
 
