@@ -21,7 +21,7 @@ type lane struct {
 func (p *Pool) enter(own *pending) (l *lane, leave func()) {
 	var to destination
 	if len(own.Lookups) > 0 {
-		to = destination{own.Account, own.Lookups[0], own.ExtensionMailbox}
+		to = destinationOf(own.Delivery)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
