@@ -184,7 +184,7 @@ begin
 
     if p_denied then
         perform mailrow.raise_alarm(p_source, 'authentication', p_error);
-    elsif p_error is null then
+    elsif p_error is null or not p_denied then
         perform mailrow.clear_alarm(p_source, 'authentication');
     end if;
     if p_error is null or p_denied then
@@ -208,11 +208,30 @@ begin
     end if;
 end $$;
 comment on function mailrow_polling.finish_run is
-    'Ends a run, says when the next one is due, later and later after errors, and begins and ends alarms. p_denied: what kept it from its end is that it could not log in.';
+    'Ends a run, says when the next one is due, later and later after errors, and begins and ends alarms. p_denied: whether what kept it from its end is that it could not log in; NULL where nobody knows, for it was not asked to.';
 
 create or replace function mailrow_polling.end_run(p_source bigint, p_run bigint, p_error text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    perform mailrow_polling.finish_run(p_source, p_run, p_error, false);
+    perform mailrow_polling.finish_run(p_source, p_run, p_error, null);
 end $$;
 comment on function mailrow_polling.end_run is 'finish_run() for programs that do not know of alarms.';
+
+create function mailrow_polling.stop_run(p_source bigint, p_run bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_mail boolean;
+begin
+    update mailrow.source_runs r set finished_at = now(), error = 'stopped before its end'
+    where r.source_id = p_source and r.run_id = p_run and r.finished_at is null
+    returning r.stored + r.duplicate > 0 into v_mail;
+    if not found then
+        return;
+    end if;
+    update mailrow.sources s set next_run_at = now() where s.source_id = p_source;
+    if v_mail then
+        perform mailrow.clear_alarm(p_source, 'silent');
+    end if;
+end $$;
+comment on function mailrow_polling.stop_run is
+    'Ends a run whose poller was told to stop: it has neither failed nor got to its end, and the next one is due at once.';

@@ -49,6 +49,7 @@ type run struct {
 	count     source.Count
 	told      time.Time // when GoOn was called last
 
+	letIn       bool            // the source was opened
 	failures    int             // mails that failed, one after the other
 	others      map[string]bool // ids under which there are other mails than those stored
 	buffer      []byte
@@ -78,10 +79,24 @@ func (r *run) look(ctx context.Context) (source.Count, error) {
 	if errors.As(err, &database) && !r.connected() {
 		return r.count, err // the next run finds that this one has died
 	}
+	stopped := ctx.Err() != nil
 	ended := r.insist(ctx, r.Config.Timeout, func(ctx context.Context) error {
-		return r.row.End(ctx, r.conn, r.count, err, errors.Is(err, sasl.ErrDenied))
+		if err == nil && stopped {
+			return r.row.Stop(ctx, r.conn, r.count)
+		}
+		return r.row.End(ctx, r.conn, r.count, err, r.denied(err))
 	})
 	return r.count, errors.Join(err, ended)
+}
+
+// denied says whether an error is that the source does not let us in; nil where
+// nobody knows whether it would.
+func (r *run) denied(err error) *bool {
+	denied := errors.Is(err, sasl.ErrDenied)
+	if !denied && !r.letIn {
+		return nil
+	}
+	return &denied
 }
 
 // The server may need a moment to see that a poller has died.
@@ -121,6 +136,7 @@ func (r *run) folders(ctx context.Context) error {
 		return unlessEnded(ctx, fmt.Errorf("open %v: %w", r.uri, err))
 	}
 	defer opened.Close()
+	r.letIn = true
 	names, err := folderNames(ctx, opened, r.uri)
 	if err != nil {
 		return unlessEnded(ctx, fmt.Errorf("list folders of %v: %w", r.uri, err))

@@ -24,10 +24,11 @@ type listing struct {
 	rest client.Ranges
 	last uint32 // the highest UID so far
 
-	anchor uint32 // UID of the mail before next; 0: none was listed
-	lost   bool   // nobody knows what next means by now
-	sent   *batch // on the way
-	left   int    // mails that the server has not told of
+	anchor uint32         // UID of the mail before next; 0: none was listed
+	lost   bool           // nobody knows what next means by now
+	sent   *batch         // on the way
+	held   []client.Fetch // the mail before next, until it is known to be the only one of its UID
+	left   int            // mails that the server has not told of
 }
 
 // batch is the answer to one FETCH.
@@ -192,8 +193,13 @@ func (l *listing) rows() ([]client.Fetch, error) {
 			return nil, err
 		}
 		if l.sent == nil {
-			if err := l.send(); err != nil || l.sent == nil {
+			if err := l.send(); err != nil {
 				return nil, err
+			}
+			if l.sent == nil {
+				rows := l.held
+				l.held = nil
+				return rows, nil
 			}
 		}
 		b := l.sent
@@ -205,8 +211,19 @@ func (l *listing) rows() ([]client.Fetch, error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(rows) == 0 {
+			continue
+		}
+		if err := l.send(); err != nil {
+			return nil, err
+		}
+		rows = slices.Concat(l.held, rows)
+		l.held = nil
+		if last := len(rows) - 1; l.sent != nil {
+			rows, l.held = rows[:last], rows[last:]
+		}
 		if len(rows) > 0 {
-			return rows, l.send()
+			return rows, nil
 		}
 	}
 }
@@ -260,10 +277,16 @@ func (l *listing) check(b *batch) ([]client.Fetch, error) {
 	rows := b.rows
 	slices.SortFunc(rows, func(a, b client.Fetch) int { return cmp.Compare(a.UID, b.UID) })
 	rows = slices.CompactFunc(rows, func(a, b client.Fetch) bool { return a.UID == b.UID && a.Seq == b.Seq })
+	isAnchor := func(row client.Fetch) bool { return row.UID == b.anchor }
+	there := slices.ContainsFunc(rows, isAnchor)
 	rows = l.distinct(rows)
-	if b.anchor != 0 && !slices.ContainsFunc(rows, func(row client.Fetch) bool { return row.UID == b.anchor }) {
-		// Mails before have been removed: the numbers meant others already.
+	if b.anchor != 0 && !slices.ContainsFunc(rows, isAnchor) {
 		l.lost = true
+		if there { // another mail has its UID, too
+			l.left += 1 + len(l.held)
+			l.held = nil
+		}
+		// Else mails before have been removed: the numbers meant others already.
 		return nil, nil
 	}
 	if len(rows) < b.want {

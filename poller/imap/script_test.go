@@ -310,6 +310,22 @@ func TestNumbersThatChangeSilently(t *testing.T) {
 	src.Close()
 }
 
+// Mails of one UID are left out also where two answers divide them: who removes one of
+// them removes both.
+func TestDuplicateUIDsInTwoAnswers(t *testing.T) {
+	s := scripttest.Start(t, nil, strings.Replace(examine, "3 EXISTS", "1002 EXISTS", 1)+
+		"C: a FETCH 1:1000 \n"+rows(1, 1000, 0)+
+		"C: a FETCH 1000:1002 \n"+strings.TrimSuffix(rows(1000, 1000, 0), "S: a OK\n")+rows(1001, 1002, -1)+
+		"C: a SEARCH UID 1001:*\nS: * SEARCH 1002\nS: a OK\n"+
+		"C: a FETCH 1002:1002 \n"+rows(1002, 1002, -1)+
+		"silence\n")
+	entries, l := list(t, folder(t, open(t, at(t, s.Addr())), "INBOX"), "")
+	listed := uids(entries)
+	if len(listed) != 1000 || listed[998] != "999" || listed[999] != "1001" || l.Revision != "" {
+		t.Errorf("%d entries, the last of which are %v; %+v", len(listed), listed[998:], l)
+	}
+}
+
 // A server that leaves out mails is asked for all next time.
 func TestIncompleteListingHasNoRevision(t *testing.T) {
 	s := scripttest.Start(t, nil, examine+`

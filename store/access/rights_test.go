@@ -241,7 +241,7 @@ func TestPollerMayOnlyPoll(t *testing.T) {
 		t.Errorf("rotate: %v, %v", stored, err)
 	}
 	for _, err := range []error{known, failed, active, listed, alarms, health, read, f.Gone(ctx, conn, 0, func(string) bool { return false }),
-		f.CarriedOut(ctx, conn, []string{"1"}, "delete"), f.Listed(ctx, conn, "", false), f.Listed(ctx, conn, "", true), run.End(ctx, conn, source.Count{}, nil, false)} {
+		f.CarriedOut(ctx, conn, []string{"1"}, "delete"), f.Listed(ctx, conn, "", false), f.Listed(ctx, conn, "", true), run.End(ctx, conn, source.Count{}, nil, nil), run.Stop(ctx, conn, source.Count{})} {
 		if err != nil {
 			t.Error(err)
 		}
@@ -262,6 +262,7 @@ func TestOthersMayNotPoll(t *testing.T) {
 			"select mailrow.retry_source(1)",
 			"select mailrow_polling.begin_run(1, 1, '1 minute')",
 			"select mailrow_polling.finish_run(1, 1, null, false)",
+			"select mailrow_polling.stop_run(1, 1)",
 			"select mailrow.raise_alarm(1, 'silent', '')",
 			"select mailrow_polling.settle(1, 1, 'x', 1)",
 			"select mailrow_polling.settle(1, 1, 'x', null, null, 1)",

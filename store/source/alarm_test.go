@@ -13,8 +13,11 @@ import (
 	"mailrow/store/source"
 )
 
+// Whether a run was denied.
+var no, yes = new(false), new(true)
+
 // look is a run that ends so.
-func look(t *testing.T, conn *pgx.Conn, id int64, count source.Count, failed error, denied bool) {
+func look(t *testing.T, conn *pgx.Conn, id int64, count source.Count, failed error, denied *bool) {
 	t.Helper()
 	run, err := source.Begin(ctx, conn, id)
 	if err != nil {
@@ -49,17 +52,18 @@ func TestAlarmsOfRuns(t *testing.T) {
 	down, denied := errors.New("the server is away"), errors.New("log in: denied: check user and password")
 	for i, step := range []struct {
 		failed error
-		denied bool
+		denied *bool
 		want   string
 	}{
-		{nil, false, ""},
-		{down, false, ""}, {down, false, ""}, {down, false, "failing1"}, {down, false, "failing2"},
-		{denied, true, "authentication1"}, // the server is there again
-		{denied, true, "authentication2"},
-		{down, false, "authentication2 failing1"}, // nobody knows whether it would let us in
-		{nil, false, ""},
-		{denied, true, "authentication1"},
-		{nil, false, ""},
+		{nil, no, ""},
+		{down, nil, ""}, {down, nil, ""}, {down, nil, "failing1"}, {down, nil, "failing2"},
+		{denied, yes, "authentication1"}, // the server is there again
+		{denied, yes, "authentication2"},
+		{down, nil, "authentication2 failing1"}, // nobody knows whether it would let us in
+		{down, no, "failing2"},                  // it did, and went away then
+		{nil, no, ""},
+		{denied, yes, "authentication1"},
+		{nil, no, ""},
 	} {
 		look(t, conn, id, source.Count{}, step.failed, step.denied)
 		if got := alarmed(t, conn, id); got != step.want {
@@ -97,7 +101,7 @@ func TestAlarmOfQuarantine(t *testing.T) {
 		if _, err := f.Fail(ctx, conn, id, errors.New("unreadable"), 1); err != nil {
 			t.Fatal(err)
 		}
-		look(t, conn, f.Source, source.Count{Failed: 1}, nil, false)
+		look(t, conn, f.Source, source.Count{Failed: 1}, nil, no)
 		if got, want := alarmed(t, conn, f.Source), fmt.Sprint("quarantined", i+1); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
@@ -110,7 +114,7 @@ func TestAlarmOfQuarantine(t *testing.T) {
 	if _, err := source.Retry(ctx, conn, f.Source); err != nil {
 		t.Fatal(err)
 	}
-	look(t, conn, f.Source, source.Count{}, nil, false)
+	look(t, conn, f.Source, source.Count{}, nil, no)
 	if got := alarmed(t, conn, f.Source); got != "" {
 		t.Errorf("after retry: %q", got)
 	}
@@ -122,7 +126,7 @@ func history(t *testing.T, conn *pgx.Conn, id int64, ago []time.Duration) {
 	exec(t, conn, `
 		insert into mailrow.source_runs (source_id, started_at, finished_at, alive_until, stored)
 		select $1, now() - a, now() - a, now(), 1 from unnest($2::interval[]) a`, id, ago)
-	look(t, conn, id, source.Count{}, nil, false)
+	look(t, conn, id, source.Count{}, nil, no)
 }
 
 // every gives n times, such a gap apart, the last of them so long ago.
@@ -183,11 +187,11 @@ func TestSilence(t *testing.T) {
 			if err != nil || !strings.Contains(list[0].Reason, "no mail since 20") || !strings.Contains(list[0].Reason, "mailrow source test '"+list[0].Source+"'") {
 				t.Errorf("%v, %v", list, err)
 			}
-			look(t, conn, id, source.Count{}, errors.New("away"), false) // who cannot look does not know
+			look(t, conn, id, source.Count{}, errors.New("away"), nil) // who cannot look does not know
 			if got := alarmed(t, conn, id); got != test.want {
 				t.Errorf("after a failed look: %q", got)
 			}
-			look(t, conn, id, source.Count{Duplicate: 1}, nil, false)
+			look(t, conn, id, source.Count{Duplicate: 1}, nil, no)
 			if got := alarmed(t, conn, id); got != "" {
 				t.Errorf("after mail: %q", got)
 			}
@@ -206,10 +210,10 @@ func TestAlarmsNotify(t *testing.T) {
 	exec(t, listener, "listen "+source.Channel)
 	id := add(t, conn, source.Source{Name: text("ann"), URI: "maildir:///a", Account: text("ann")})
 	for range 3 {
-		look(t, conn, id, source.Count{}, errors.New("no"), true)
+		look(t, conn, id, source.Count{}, errors.New("no"), yes)
 	}
-	look(t, conn, id, source.Count{}, nil, false)
-	look(t, conn, id, source.Count{}, nil, false)
+	look(t, conn, id, source.Count{}, nil, no)
+	look(t, conn, id, source.Count{}, nil, no)
 	exec(t, conn, "notify "+source.Channel+", 'last'")
 	var heard []string
 	for range 3 {
@@ -247,11 +251,11 @@ func TestLag(t *testing.T) {
 	if got := lag(); got < 600 || got > 700 {
 		t.Errorf("of one that nobody looked into: %v", got)
 	}
-	look(t, conn, id, source.Count{}, errors.New("away"), false)
+	look(t, conn, id, source.Count{}, errors.New("away"), nil)
 	if got := lag(); got < 600 {
 		t.Errorf("after a run that failed: %v", got)
 	}
-	look(t, conn, id, source.Count{}, nil, false)
+	look(t, conn, id, source.Count{}, nil, no)
 	if got := lag(); got != 0 {
 		t.Errorf("after a run: %v", got)
 	}

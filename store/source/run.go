@@ -84,15 +84,25 @@ func (r Run) GoOn(ctx context.Context, conn *pgx.Conn, c Count) error {
 }
 
 // End ends the run with what kept it from its end, nil where nothing did, and says
-// when the next is due. denied says that it was not let in: the alarm for that
-// begins at once.
-func (r Run) End(ctx context.Context, conn *pgx.Conn, c Count, failed error, denied bool) error {
+// when the next is due. denied says whether that is because it was not let in, for
+// which an alarm begins at once; nil where it did not come to be asked.
+func (r Run) End(ctx context.Context, conn *pgx.Conn, c Count, failed error, denied *bool) error {
+	return r.end(ctx, conn, c, `select mailrow_polling.finish_run($1, $2, $3, $4)`, reason(failed), denied)
+}
+
+// Stop ends a run that was told to end before it was at its end: the next is due at
+// once.
+func (r Run) Stop(ctx context.Context, conn *pgx.Conn, c Count) error {
+	return r.end(ctx, conn, c, `select mailrow_polling.stop_run($1, $2)`)
+}
+
+func (r Run) end(ctx context.Context, conn *pgx.Conn, c Count, query string, more ...any) error {
 	err := r.GoOn(ctx, conn, c)
 	if errors.Is(err, ErrTakenOver) {
 		return nil
 	}
 	if err == nil {
-		_, err = conn.Exec(ctx, `select mailrow_polling.finish_run($1, $2, $3, $4)`, r.Source, r.ID, reason(failed), denied)
+		_, err = conn.Exec(ctx, query, append([]any{r.Source, r.ID}, more...)...)
 	}
 	if err != nil {
 		return fmt.Errorf("end run: %w", err)

@@ -344,10 +344,10 @@ func TestOneRunAtATime(t *testing.T) {
 	if err := run.GoOn(ctx, conn, source.Count{}); !errors.Is(err, source.ErrTakenOver) {
 		t.Errorf("the first goes on: %v", err)
 	}
-	if err := run.End(ctx, conn, source.Count{}, nil, false); err != nil {
+	if err := run.End(ctx, conn, source.Count{}, nil, nil); err != nil {
 		t.Errorf("the first ends: %v", err)
 	}
-	if err := next.End(ctx, other, source.Count{Seen: 5, Stored: 1, Duplicate: 2, Failed: 3, Done: 4, Bytes: 6}, errors.New("no luck"), false); err != nil {
+	if err := next.End(ctx, other, source.Count{Seen: 5, Stored: 1, Duplicate: 2, Failed: 3, Done: 4, Bytes: 6}, errors.New("no luck"), nil); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"3|the poller died", "5|no luck"}, deliverytest.Rows(t, dsn,
@@ -380,7 +380,7 @@ func TestBackOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := run.End(ctx, conn, source.Count{}, failed, false); err != nil {
+		if err := run.End(ctx, conn, source.Count{}, failed, nil); err != nil {
 			t.Fatal(err)
 		}
 		var seconds float64
