@@ -111,13 +111,20 @@ func (b *Batch) Size() int { return b.size }
 // Deliveries are the mails in their order.
 func (b *Batch) Deliveries() []*Delivery { return b.list }
 
-// Halves divides a batch of at least two mails.
-func (b *Batch) Halves() (first, second *Batch) {
-	halves := [2]*Batch{{}, {}}
+// Divide gives the mails of a batch of at least two in their order, in two batches, or
+// in more: what the first half has named, a mail of the second may have left, and
+// another goes by it: see Add.
+func (b *Batch) Divide() []*Batch {
+	all := []*Batch{{}}
 	for i, d := range b.list {
-		halves[2*i/len(b.list)].Add(d, b.threads[i])
+		last := all[len(all)-1]
+		if i == (len(b.list)+1)/2 || !last.Add(d, b.threads[i]) {
+			last = &Batch{}
+			last.Add(d, b.threads[i]) // an empty one takes what another has taken
+			all = append(all, last)
+		}
 	}
-	return halves[0], halves[1]
+	return all
 }
 
 // conversation is the first mail of the one that a mail belongs to.

@@ -178,3 +178,62 @@ func TestTerminalObeysNothing(t *testing.T) {
 		s.JSON = false
 	}
 }
+
+// Of folders that people would call the same none is taken by chance.
+func TestFoldersThatLookTheSame(t *testing.T) {
+	const list = `
+S: * PREAUTH [CAPABILITY IMAP4rev1] hello
+C: a LIST "" ""
+S: * LIST (\Noselect) "." ""
+S: a OK
+C: a LIST "" "*"
+S: * LIST () "." "INBOX"
+S: * LIST () "." "a/b"
+S: * LIST () "." "a.b"
+S: * LIST () "." "&AOk-"
+S: * LIST () "." "e&AwE-"
+S: a OK
+`
+	var scripts []string
+	for range 8 {
+		scripts = append(scripts, list+"C: a UNSUBSCRIBE \"&AOk-\"\nS: a OK\nsilence\n")
+	}
+	server := scripttest.Start(t, nil, append(scripts, list+"silence\n")...)
+	for range scripts {
+		open(t, server.Addr()).Do("unsubscribe \u00e9")
+	}
+	s := open(t, server.Addr())
+	s.Yes = true
+	s.Fail("delete a/b", `"a/b" may be "a/b" or "a.b", as the server spells them`)
+}
+
+// Where a folder could not be opened, what follows is not done in the one before.
+func TestScriptThatGoesOnIsNotInAnotherFolder(t *testing.T) {
+	server := dovecottest.Start(t, dovecottest.Config{})
+	server.Append(t, dovecottest.User, "INBOX", mails(2)...)
+	s := open(t, server.IMAP)
+	s.Yes, s.KeepGoing = true, true
+	s.Try("select INBOX", "select Trahs", `flags all add \Deleted`, "expunge", "raw EXPUNGE")
+	if left := server.Mails(t, dovecottest.User, "INBOX"); len(left) != 2 || len(left[0].Flags) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	s.Fail("fetch", "no folder is selected")
+	s.Do("select INBOX; search ALL")
+	s.Fail("search NONSENSE", "BAD")
+	s.Fail("flags found", "nothing was found")
+}
+
+// What failed does not say what it would have found.
+func TestFailuresTellNoFacts(t *testing.T) {
+	const again = "C: a UID SEARCH UID 1:*\nS: * SEARCH 1 2 3\nS: a OK\n"
+	server := scripttest.Start(t, nil, strings.Replace(begin, "IMAP4rev1]", "IMAP4rev1 QUOTA]", 1)+
+		"C: a GETQUOTAROOT\nS: a NO not now\n"+again+"C: a UID FETCH 1:3\nS: a NO not now\nsilence\n")
+	s := open(t, server.Addr())
+	s.Do("select INBOX")
+	for _, command := range []string{"quota", "fetch"} {
+		out, failed := s.Try(command)
+		if !failed || strings.Contains(out, "there is no quota") || strings.Contains(out, "no mail") {
+			t.Errorf("%s: failed %t, %s", command, failed, out)
+		}
+	}
+}
