@@ -211,6 +211,10 @@ func (p *pass) fail(ctx context.Context, e Entry, why error) error {
 		return nil
 	}
 	p.unsettled = true
+	if p.tried == nil {
+		p.tried = map[mailIn]bool{}
+	}
+	p.tried[mailIn{p.mailbox, e.ID}] = true
 	p.Warn(p.source, fmt.Errorf("mail %s in folder %s is tried again later: %w", e.ID, p.mailbox, why))
 	return nil
 }

@@ -51,12 +51,16 @@ type run struct {
 
 	letIn       bool            // the source was opened
 	failures    int             // mails that failed, one after the other
+	tried       map[mailIn]bool // that failed in this run: they wait for the next
 	others      map[string]bool // ids under which there are other mails than those stored
 	buffer      []byte
 	taken       int64              // of Memory
 	progress    func(source.Count) // called now and then while all goes well
 	reconnected func()             // called when a connection to the source is made anew
 }
+
+// mailIn is a mail of a folder.
+type mailIn struct{ folder, id string }
 
 // Run looks once into a source: every mail of its folders that is not in the
 // database is stored, and what is to become of it at the source is done. It ends

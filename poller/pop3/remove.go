@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -18,24 +19,49 @@ import (
 // Remove removes mails and ends the session, for only then they are gone. It looks
 // for them in a new session where that of their listing was lost: it may have
 // taken long to store them. A mail that was not read in the session is read first:
-// servers give one unique-id to two mails, or use it again.
+// servers give one unique-id to two mails, or use it again. Where a session ends before
+// all are, fewer are removed in each.
 func (f *Folder) Remove(ctx context.Context, entries []poller.Entry) error {
-	if len(entries) == 0 {
-		return nil
-	}
-	marked, err := f.mark(ctx, entries)
-	if err != nil {
-		return err
-	}
-	if len(marked.numbers) > 0 {
-		if err := f.quit(ctx, entries, marked); err != nil {
+	var others []string
+	for most := math.MaxInt; len(entries) > 0; {
+		marked, err := f.mark(ctx, entries, most)
+		var cut *cutError
+		if errors.As(err, &cut) && cut.after > 0 && ctx.Err() == nil {
+			most = (cut.after + 1) / 2
+			continue
+		}
+		if err != nil {
 			return err
 		}
+		if len(marked.numbers) > 0 {
+			if err := f.quit(ctx, without(entries, marked.rest), marked); err != nil {
+				return err
+			}
+		}
+		others = append(others, marked.others...)
+		entries = marked.rest
 	}
-	if len(marked.others) > 0 {
-		return &poller.OtherMailError{IDs: marked.others}
+	if len(others) > 0 {
+		return &poller.OtherMailError{IDs: others}
 	}
 	return nil
+}
+
+// cutError is a session that was lost after so many mails were compared.
+type cutError struct {
+	after int
+	err   error
+}
+
+func (e *cutError) Error() string { return e.err.Error() }
+func (e *cutError) Unwrap() error { return e.err }
+
+func without(entries, rest []poller.Entry) []poller.Entry {
+	ids := map[string]bool{}
+	for _, e := range rest {
+		ids[e.ID] = true
+	}
+	return slices.DeleteFunc(slices.Clone(entries), func(e poller.Entry) bool { return ids[e.ID] })
 }
 
 // quit lets the server remove what is marked.
@@ -66,15 +92,16 @@ type marked struct {
 	numbers []uint32
 	others  []string             // ids of mails that are not those which were stored
 	refused *client.RefusedError // the first
+	rest    []poller.Entry       // are for another session
 }
 
 // mark marks mails for removal. A server may have hung up while they were stored,
 // which is seen only now: then it is done in a new session.
-func (f *Folder) mark(ctx context.Context, entries []poller.Entry) (*marked, error) {
+func (f *Folder) mark(ctx context.Context, entries []poller.Entry, most int) (*marked, error) {
 	there, err := f.here(ctx, entries)
 	for again := false; err == nil && len(there) > 0; again = true {
 		var m *marked
-		if m, err = f.confirm(ctx, there); err != nil {
+		if m, err = f.confirm(ctx, there, most); err != nil {
 			return nil, err
 		}
 		refused, err := f.s.conn.Delete(ctx, m.numbers)
@@ -112,25 +139,33 @@ func (f *Folder) here(ctx context.Context, entries []poller.Entry) ([]numbered, 
 	return there, nil
 }
 
-// confirm tells which mails are those that were stored.
-func (f *Folder) confirm(ctx context.Context, there []numbered) (*marked, error) {
+// confirm tells which mails are those that were stored. It reads so many at most.
+func (f *Folder) confirm(ctx context.Context, there []numbered, most int) (*marked, error) {
 	slices.SortFunc(there, func(a, b numbered) int { return cmp.Compare(a.number, b.number) })
 	there = slices.CompactFunc(there, func(a, b numbered) bool { return a.number == b.number })
 	m := &marked{}
 	unread := f.unread(there)
+	compared := 0
 	for _, mail := range there {
 		if len(unread) > 0 && unread[0] == mail.number {
 			unread = unread[1:]
-			same, err := f.compare(ctx, mail, unread[:min(len(unread), maxWindow)])
+			if compared == most {
+				m.rest = append(m.rest, mail.entry)
+				continue
+			}
+			same, err := f.compare(ctx, mail, unread[:min(len(unread), maxWindow, most-compared-1)])
 			var refused *client.RefusedError
 			switch {
 			case errors.As(err, &refused):
 				m.refused = cmp.Or(m.refused, refused)
 				continue
 			case err != nil:
-				return nil, err
+				return nil, &cutError{compared, err}
 			case !same:
 				m.others = append(m.others, mail.entry.ID)
+			}
+			compared++
+			if !same {
 				continue
 			}
 		}

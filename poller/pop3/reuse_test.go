@@ -25,6 +25,7 @@ type oddServer struct {
 	mails   []named
 	fetched int
 	read    func(string) string // what is made of a mail that was read; nil: nothing
+	most    int                 // mails that it gives in a session before it hangs up; 0: all
 }
 
 type named struct{ id, text string }
@@ -60,7 +61,7 @@ func (o *oddServer) session(conn net.Conn) {
 	o.mu.Lock()
 	mails := append([]named(nil), o.mails...)
 	o.mu.Unlock()
-	gone := map[string]bool{}
+	gone, given := map[string]bool{}, 0
 	fmt.Fprint(conn, "+OK\r\n")
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
 		var n int
@@ -81,6 +82,9 @@ func (o *oddServer) session(conn net.Conn) {
 			}
 			answer += ".\r\n"
 		case "RETR":
+			if given++; given == o.most+1 && o.most > 0 {
+				return
+			}
 			answer += o.retrieve(mails[n-1]) + ".\r\n"
 		case "DELE":
 			gone[mails[n-1].id] = true
@@ -229,5 +233,30 @@ func TestIDsOfOtherMails(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A server that gives only so many mails in a session before it hangs up is emptied all
+// the same, though mails that were stored in one session are read again in another.
+func TestRemovingInShortSessions(t *testing.T) {
+	server := &oddServer{most: 5}
+	addr := server.start(t)
+	p := pollertest.NewPolled(t, deliverytest.Database(t), "pop3://u1@127.0.0.1", func(ctx context.Context) (poller.Source, error) {
+		return pop3.Open(ctx, at(t, addr))
+	})
+	p.Poller.Warn = func(_ source.Source, err error) {
+		if !strings.Contains(err.Error(), "going on") {
+			t.Error(err)
+		}
+	}
+	const mails = 23
+	var all []named
+	for n := range mails {
+		all = append(all, named{fmt.Sprint(n), fmt.Sprintf("Subject: %d\r\n\r\ntext\r\n", n)})
+	}
+	server.holds(all...)
+	p.Poll(t, "?after=delete")
+	if stored := p.Stored(t, "subject"); len(stored) != mails || len(server.mails) != 0 {
+		t.Errorf("%d mails are stored, %d are left", len(stored), len(server.mails))
 	}
 }
