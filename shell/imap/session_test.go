@@ -237,3 +237,16 @@ func TestFailuresTellNoFacts(t *testing.T) {
 		}
 	}
 }
+
+// What looks like the length of a literal is a word: the server would wait for the rest
+// of it, and take the next command for that.
+func TestSearchIsNoLiteral(t *testing.T) {
+	server := dovecottest.Start(t, dovecottest.Config{})
+	server.Append(t, dovecottest.User, "INBOX", mails(2)...)
+	s := open(t, server.IMAP)
+	s.Do("select INBOX")
+	for _, criteria := range []string{"SUBJECT {5}", "SUBJECT {5+}"} {
+		s.Do("search "+criteria, "nothing found")
+		s.Do("search ALL", "2 mails found")
+	}
+}
