@@ -110,7 +110,11 @@ func (s *Session) use(ctx context.Context, c *shell.Call) (*client.Conn, error) 
 	case s.conn != nil:
 		c.Tell("(connecting again to %s: %v)", &s.conf.Server, s.conn.Err())
 	}
-	return s.conn, s.Login(ctx)
+	err := s.Login(ctx)
+	if err != nil && s.live() { // the UIDs that follow are not of this folder
+		err = errors.Join(err, s.leave(ctx, c))
+	}
+	return s.conn, err
 }
 
 // selected is use for commands about the mails of a folder.
