@@ -114,6 +114,7 @@ func TestInterrupt(t *testing.T) {
 	close(lines)
 	go func() {
 		<-asked
+		time.Sleep(500 * time.Millisecond) // traced first, then sent
 		sh.Interrupt()
 	}()
 	err := sh.Script(t.Context(), lines)
