@@ -27,22 +27,32 @@ end $$;
 comment on function mailrow_polling.known is
     'What is known of mails that are in a folder. due: whether it is time to try a failed one again.';
 
+create function mailrow_polling.settle_all(
+    p_source bigint, p_folder bigint, p_ids text[], p_contents bytea[], p_stamps text[], p_places integer[], p_mails bigint[]
+) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into mailrow.source_messages (source_id, folder_id, id, mail, state, content, stamp)
+    select p_source, p_folder, u.id, p_mails[u.place], 'stored', u.content, u.stamp
+    from unnest(p_ids, p_contents, p_stamps, p_places) u (id, content, stamp, place)
+    on conflict on constraint source_messages_pkey do update set
+        mail = excluded.mail, state = 'stored', done = null, reason = null, retry_at = null, gone_at = null, changed_at = now(),
+        content = excluded.content, stamp = excluded.stamp;
+end $$;
+comment on function mailrow_polling.settle_all is
+    'Records that mails of a source are stored, each under the number in p_mails that its place says. Called in the statement that stores them.';
+
 create function mailrow_polling.settle(
     p_source bigint, p_folder bigint, p_id text, p_content bytea, p_stamp text, p_mail bigint
 ) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    if p_mail is null then
-        return;
+    if p_mail is not null then
+        perform mailrow_polling.settle_all(p_source, p_folder, array[p_id], array[p_content], array[p_stamp], array[1], array[p_mail]);
     end if;
-    insert into mailrow.source_messages (source_id, folder_id, id, mail, state, content, stamp)
-    values (p_source, p_folder, p_id, p_mail, 'stored', p_content, p_stamp)
-    on conflict on constraint source_messages_pkey do update set
-        mail = excluded.mail, state = 'stored', done = null, reason = null, retry_at = null, gone_at = null, changed_at = now(),
-        content = excluded.content, stamp = excluded.stamp;
 end $$;
 comment on function mailrow_polling.settle(bigint, bigint, text, bytea, text, bigint) is
-    'Records that a mail of a source is stored. Called in the statement that stores it, with NULL when that stored nothing.';
+    'The same for one mail. Called with NULL when the statement stored nothing.';
 
 -- Programs of an earlier version may still run.
 create or replace function mailrow_polling.settle(p_source bigint, p_folder bigint, p_id text, p_mail bigint) returns void

@@ -74,3 +74,85 @@ begin
 end $$;
 comment on function mailrow.newest is
     'The newest mail of a mailbox, or of a whole account: as view mail, but as fast for a mailbox that has little mail among much.';
+
+-- Phrases. What has the words of a phrase is much more than what has them in a row, and
+-- to fold a text takes much longer than to look into it as it is, which tells most of
+-- it apart.
+
+create function mailrow.unfolded() returns text
+language sql immutable as $$
+    select text 'concat_ws('' '', m.subject, m.from_name, m.from_address, m.sender_address,
+        array_to_string(m.to_addresses, '' ''), array_to_string(m.cc_addresses, '' ''), array_to_string(m.reply_to, '' ''), array_to_string(m.recipient_names, '' ''),
+        array_to_string(m.attachment_names, '' ''), m.list_id, mailrow.read_pieces(m."text", m.raw, m.text_pieces))'
+$$;
+comment on function mailrow.unfolded is 'SQL of all that words and phrases search in message m, as it is written.';
+
+create or replace function mailrow.quick_look(p_must text[]) returns text
+language sql immutable as $$
+    select case when p_must is null then 'true' else format('mailrow.may_hold(%L::text[], %s)', p_must, mailrow.unfolded())
+        || (select string_agg(format(' and strpos(x.folded, %L) > 0', w), '') from unnest(p_must) w) end
+$$;
+
+create function mailrow.is_like_ascii(p_lower text) returns boolean
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+    -- Beside ASCII only such characters as never become ASCII letters or vanish:
+    -- quotes, dashes, bullets, Greek, Cyrillic.
+    select octet_length(p_lower) = length(p_lower)
+        or p_lower ~ '^[\u0001-\u007f\u00a0-\u00a9\u00ab\u00ac\u00ae-\u00b1\u00b4\u00b6\u00b7\u00bb\u00bf\u00d7\u00f7\u0391-\u03c9\u0400-\u04ff\u2010-\u2027\u2030-\u205e\u20ac\u2190-\u21ff\u2500-\u27bf]*$'
+$$;
+comment on function mailrow.is_like_ascii is
+    'Whether the ASCII words of a text in lower case are those that it has when it is folded.';
+
+create or replace function mailrow.may_hold(p_must text[], p_text text) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_text  constant text := lower(p_text collate "C");
+    v_ascii constant boolean := octet_length(v_text) = length(v_text);
+    v_word  text;
+begin
+    if mailrow.is_like_ascii(v_text) then
+        foreach v_word in array p_must loop
+            if strpos(v_text, v_word) = 0 and (v_ascii or octet_length(v_word) = length(v_word)) then
+                return false;
+            end if;
+        end loop;
+    end if;
+    return true;
+end $$;
+
+create function mailrow.may_hold_phrase(p_folded text, p_text text) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_text constant text := lower(p_text collate "C");
+begin
+    return octet_length(p_folded) <> length(p_folded)
+           or v_text ~ replace(p_folded, ' ', '[^a-z0-9]+')
+           or not mailrow.is_like_ascii(v_text);
+end $$;
+comment on function mailrow.may_hold_phrase is
+    'Whether a text can have folded words one after the other, as far as can be told before it is folded.';
+
+create or replace function mailrow.text_node(p_value text, p_quoted boolean, p_languages text[]) returns mailrow.search_node
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_folded constant text := mailrow.fold(p_value);
+    v_prefix constant boolean := p_value like '%*';
+    v_words  constant text := mailrow.words_query(v_folded, v_prefix, p_languages);
+    v_holds  constant text := format('(mailrow.may_hold_phrase(%L, %s) and strpos(x.folded, %L) > 0)',
+                                     v_folded, mailrow.unfolded(), mailrow.phrase(v_folded, v_prefix));
+    v_node   mailrow.search_node;
+begin
+    if v_folded = '' then
+        return null;
+    end if;
+    -- One word in quotes is meant as it is written; without, its stem is enough,
+    -- and a word that no language indexes says nothing.
+    if strpos(v_folded, ' ') > 0 or length(v_folded) > 40
+       or p_quoted and not v_prefix and p_languages <> array['simple'] then
+        v_node := mailrow.node_of_sql(nullif(v_words, ''), v_holds);
+    elsif v_words <> '' then
+        v_node := mailrow.node_of_words(v_words);
+    end if;
+    v_node.must := mailrow.literal_words(v_folded, p_languages);
+    return v_node;
+end $$;

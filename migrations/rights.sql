@@ -13,7 +13,8 @@ grant execute on function mailrow_delivery.deliver, mailrow_delivery.deliver_one
 
 grant usage on schema mailrow_delivery, mailrow_polling, mailrow to mailrow_poller;
 revoke all on all functions in schema mailrow_polling from public;
-grant execute on function mailrow_delivery.deliver, mailrow_delivery.deliver_one, mailrow_delivery.deliver_next to mailrow_poller;
+grant execute on function mailrow_delivery.deliver, mailrow_delivery.deliver_one, mailrow_delivery.deliver_next,
+    mailrow_delivery.deliver_all to mailrow_poller;
 grant execute on all functions in schema mailrow_polling to mailrow_poller;
 grant select on mailrow.sources, mailrow.source_folders, mailrow.source_messages, mailrow.source_runs, mailrow.source_status,
     mailrow.source_alarms, mailrow.alarms to mailrow_poller;

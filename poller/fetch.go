@@ -35,64 +35,85 @@ func (e *tooLargeError) Error() string {
 	return fmt.Sprintf("larger than max_size, which is %d bytes: with a larger one, mailrow source retry fetches it", e.limit)
 }
 
-// fetch reads a mail and stores it, unless it turns out to be the one that is known to
-// be stored under its id. An error is one that concerns more than this mail. Otherwise,
-// what is not stored is counted and recorded.
-func (p *pass) fetch(ctx context.Context, e *Entry, k source.Known) (stored bool, err error) {
+// fetched is a mail that was read, and what is to be done when it is stored.
+type fetched struct {
+	entry    Entry
+	known    source.Known // of its id, from before
+	due      bool         // whether it is time for that
+	delivery *store.Delivery
+}
+
+// fetch reads a mail, unless it turns out to be the one that is known to be stored under
+// its id, and has it stored: a small one together with those before and after it. An
+// error is one that concerns more than this mail. Otherwise, what is not stored is
+// counted and recorded.
+func (p *pass) fetch(ctx context.Context, e Entry, k source.Known, due bool) error {
 	defer p.release()
 	if err := p.reserve(ctx, e.Size); err != nil {
-		return false, err
+		return err
 	}
 	if ctx.Err() != nil {
-		return false, nil
+		return nil
 	}
-	mail, err := p.read(ctx, *e)
-	var broken *BrokenError
-	var database *databaseError
-	switch {
-	case errors.As(err, &database):
-		return false, err
-	case errors.Is(err, ErrGone):
-		return false, nil
-	case errors.As(err, &broken):
-		return false, p.broke(ctx, *e, err)
-	case err != nil:
-		return false, p.fail(ctx, *e, fmt.Errorf("fetch: %w", err))
+	mail, err := p.read(ctx, e)
+	if err != nil {
+		return p.unread(ctx, e, err)
 	}
 	sum := identity.Of(mail)
 	e.Content = sum[:contentSize]
 	if k.State == source.Stored && !p.isBack(k) && bytes.Equal(k.Content, e.Content) {
 		p.failures = 0
-		return true, p.stamp(ctx, e, k)
-	}
-	delivery, err := p.delivery(*e, mail)
-	if err != nil {
-		return false, err
-	}
-	var results []store.Result
-	err = p.insist(ctx, p.Config.Timeout, func(ctx context.Context) (err error) {
-		results, err = p.deliverer.Deliver(ctx, delivery)
+		err := p.stamp(ctx, e, k)
+		p.settled(e, k, due)
 		return err
-	})
-	switch {
-	case errors.As(err, &database):
-		return false, err
-	case err != nil:
-		return false, p.fail(ctx, *e, err)
-	case results[0].Outcome == store.Unknown:
-		return false, fmt.Errorf("recipient %s has neither route nor account, and unknown is reject", delivery.Envelope.Recipients[0].Address)
-	case results[0].Outcome == store.Stored:
-		p.count.Stored++
-	default:
-		p.count.Duplicate++
 	}
-	p.failures = 0
-	p.count.Bytes += int64(len(mail))
-	return true, nil
+	small := len(mail) <= smallMail
+	if small { // it waits while the next one is read
+		mail = bytes.Clone(mail)
+	}
+	delivery, err := p.delivery(e, mail)
+	if err != nil {
+		return err
+	}
+	f := fetched{e, k, due, delivery}
+	if small {
+		return p.join(ctx, f)
+	}
+	if err := p.flush(ctx); err != nil {
+		return err
+	}
+	return p.store(ctx, f)
+}
+
+// unread settles those that were read before a mail that cannot be: failures count when
+// they come one after the other.
+func (p *pass) unread(ctx context.Context, e Entry, why error) error {
+	var broken *BrokenError
+	var database *databaseError
+	switch {
+	case errors.As(why, &database):
+		return why
+	case errors.Is(why, ErrGone):
+		return nil
+	}
+	if err := p.flush(ctx); err != nil {
+		return err
+	}
+	if errors.As(why, &broken) {
+		return p.broke(ctx, e, why)
+	}
+	return p.fail(ctx, e, fmt.Errorf("fetch: %w", why))
+}
+
+// settled: a mail is stored by now, and something may have to be done with it.
+func (p *pass) settled(e Entry, k source.Known, due bool) {
+	delete(p.others, e.ID)
+	another := k.Content != nil && !bytes.Equal(k.Content, e.Content)
+	p.act(e, k, due && !(another && p.uri.Delay > 0))
 }
 
 // stamp keeps what the folder says by now of a mail that is still the same.
-func (p *pass) stamp(ctx context.Context, e *Entry, k source.Known) error {
+func (p *pass) stamp(ctx context.Context, e Entry, k source.Known) error {
 	if e.Stamp == k.Stamp {
 		return nil
 	}

@@ -1,7 +1,6 @@
 package poller
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +37,10 @@ type pass struct {
 	fresh     int // how many of them it was never carried out with
 	known     int64
 	ids       map[uint64]struct{} // hashes of all ids that were listed
+
+	joined     []fetched // read, to be stored together
+	joinedAt   time.Time // when the first of them was read
+	joinedSize int       // bytes of them
 }
 
 // folder stores what is new in a folder, then carries the policy out. Mail is
@@ -144,7 +147,7 @@ func (p *pass) chunk(ctx context.Context, entries []Entry, first bool) error {
 	}
 	for _, e := range entries {
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
 		k := known[e.ID]
 		if first || k.State == source.New {
@@ -157,12 +160,12 @@ func (p *pass) chunk(ctx context.Context, entries []Entry, first bool) error {
 			return err
 		}
 	}
-	return nil
+	return p.flush(ctx)
 }
 
 // mail stores a mail unless it is stored, and says what is to be done with it at the
 // source. due: it is time for that, if it was stored before.
-func (p *pass) mail(ctx context.Context, e Entry, k source.Known, due bool) (err error) {
+func (p *pass) mail(ctx context.Context, e Entry, k source.Known, due bool) error {
 	stored := k.State == source.Stored
 	e.Content = k.Content
 	switch {
@@ -170,18 +173,20 @@ func (p *pass) mail(ctx context.Context, e Entry, k source.Known, due bool) (err
 		stored = false
 		p.unsettled = true
 	case k.State == source.New, k.State == source.Failed, stored && (p.isBack(k) || p.isDoubtful(e, k)):
-		if stored, err = p.fetch(ctx, &e, k); err != nil {
-			return err
-		}
 		if k.State == source.New {
 			p.known++
 		}
-		delete(p.others, e.ID)
-		another := k.Content != nil && !bytes.Equal(k.Content, e.Content)
-		due = due && !(another && p.uri.Delay > 0)
+		return p.fetch(ctx, e, k, due)
+	case stored:
+		p.act(e, k, due)
 	}
+	return nil
+}
+
+// act says what is to be done at the source with a mail that is stored.
+func (p *pass) act(e Entry, k source.Known, due bool) {
 	switch {
-	case !stored || p.action == nil || k.Done == p.uri.Policy() && p.uri.After == AfterSeen:
+	case p.action == nil || k.Done == p.uri.Policy() && p.uri.After == AfterSeen:
 	case !due:
 		p.unsettled = true
 	default:
@@ -190,7 +195,6 @@ func (p *pass) mail(ctx context.Context, e Entry, k source.Known, due bool) (err
 			p.fresh++
 		}
 	}
-	return nil
 }
 
 // due are the ids of those mails that were stored long enough ago to be removed,

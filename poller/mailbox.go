@@ -2,7 +2,7 @@
 //
 // Its law: store, commit, and only then remove, archive or mark at the source.
 // What is known of each mail at its source is a row of table source_messages,
-// written in the mail's own transaction: a crash at any point loses nothing and
+// written in the transaction that stores the mail: a crash at any point loses nothing and
 // repeats nothing.
 package poller
 

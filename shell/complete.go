@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"mailrow/internal/screen"
 )
 
 // patience is how long completion may keep a person waiting.
@@ -16,7 +18,7 @@ const patience = 5 * time.Second
 // flags are those that every server knows.
 var flags = []string{`\Answered`, `\Deleted`, `\Draft`, `\Flagged`, `\Seen`}
 
-// complete completes the word before pos. Where there are several ways to go on, and
+// complete completes the word before pos, but to no name that a terminal would obey. Where there are several ways to go on, and
 // nothing more to add, it gives them.
 func (s *Shell) complete(ctx context.Context, line string, pos int) (string, int, []string) {
 	before := line[:pos]
@@ -32,7 +34,7 @@ func (s *Shell) complete(ctx context.Context, line string, pos int) (string, int
 	all := s.candidates(ctx, words, last.text)
 	var fit []string
 	for _, one := range all {
-		if strings.HasPrefix(strings.ToLower(one), strings.ToLower(last.text)) {
+		if strings.HasPrefix(strings.ToLower(one), strings.ToLower(last.text)) && !strings.ContainsFunc(one, screen.Obeyed) {
 			fit = append(fit, one)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -60,8 +61,14 @@ func (h *History) shorten() error {
 // secret are lines that give a password or a token to a server by hand.
 var secret = regexp.MustCompile(`(?i)^\s*(raw\s+)?(\S+\s+)?(login|authenticate|pass|apop|auth)\s+\S`)
 
+// hasSecret looks at each command of a line.
+func hasSecret(line string) bool {
+	commands, _ := split(line)
+	return slices.ContainsFunc(commands, func(c command) bool { return secret.MatchString(c.words[0].text + " " + c.text) })
+}
+
 func (h *History) add(line string) {
-	if n := len(h.lines); n > 0 && h.lines[n-1] == line || secret.MatchString(line) {
+	if n := len(h.lines); n > 0 && h.lines[n-1] == line || hasSecret(line) {
 		return
 	}
 	h.lines = append(h.lines, line)

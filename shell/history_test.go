@@ -22,7 +22,7 @@ func (one) Instead() map[string]string                  { return nil }
 func (one) Prompt() string                              { return "one" }
 func (one) Close(context.Context, bool) (string, error) { return "", nil }
 func (one) Folders(context.Context) []string {
-	return []string{"Archive/2025", "Archive/2026", "INBOX", "My folder", "My files; old"}
+	return []string{"Archive/2025", "Archive/2026", "INBOX", "My folder", "My files; old", "X\x1b]0;title\a"}
 }
 
 func TestHistory(t *testing.T) {
@@ -34,7 +34,8 @@ func TestHistory(t *testing.T) {
 	k := kept{h, (&Shell{Mailbox: one{}}).keeps}
 	for _, line := range []string{
 		"select INBOX", "select INBOX", "", "hunter2", "select INBOX; hunter2", `select "open`,
-		"raw LOGIN ann hunter2", "raw a1 login ann hunter2", "  RAW authenticate PLAIN aHVudGVyMg==", "raw PASS hunter2", "search FROM ann",
+		"raw LOGIN ann hunter2", "raw a1 login ann hunter2", "  RAW authenticate PLAIN aHVudGVyMg==", "raw PASS hunter2", "select INBOX; raw LOGIN ann hunter2",
+		"search FROM ann",
 	} {
 		k.Add(line)
 	}
@@ -94,6 +95,7 @@ func TestComplete(t *testing.T) {
 		"s":                     {"s", 3},
 		"se":                    {"se", 2},
 		"x":                     {"x", 0},
+		"select X":              {"select X", 0}, // the terminal would obey the rest
 		"select in":             {"select INBOX ", 0},
 		"select Arc":            {"select Archive/202", 0},
 		"select Archive/202":    {"select Archive/202", 2},

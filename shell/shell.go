@@ -152,7 +152,7 @@ func (s *Shell) Interact(ctx context.Context) error {
 	s.Editor.complete = s.complete
 	s.Editor.keep = s.keeps
 	for {
-		line, err := s.Editor.Line(ctx, s.Mailbox.Prompt()+"> ")
+		line, err := s.Editor.Line(ctx, screen.Line(s.Mailbox.Prompt())+"> ")
 		if errors.Is(err, io.EOF) {
 			return s.end(ctx, true)
 		}
@@ -192,7 +192,7 @@ func (s *Shell) Script(ctx context.Context, lines <-chan string) error {
 		if !quit {
 			continue
 		}
-		err := s.end(context.WithoutCancel(ctx), !failed || s.KeepGoing && ctx.Err() == nil)
+		err := s.end(context.WithoutCancel(ctx), ctx.Err() == nil && (!failed || s.KeepGoing))
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -221,13 +221,15 @@ func (s *Shell) do(ctx context.Context, line string, n int) (quit bool, err erro
 	for _, c := range commands {
 		r := report{Command: strings.ToLower(c.words[0].text), Line: n}
 		if r.Command == "quit" || r.Command == "exit" {
-			return true, nil
+			return true, err
 		}
-		if err := s.run(ctx, c, r); err != nil {
-			return false, err
+		if failed := s.run(ctx, c, r); failed != nil {
+			if err = failed; !s.KeepGoing || ctx.Err() != nil || !errors.Is(err, ErrFailed) {
+				return false, err
+			}
 		}
 	}
-	return false, nil
+	return false, err
 }
 
 // run does a command, and says what became of it.

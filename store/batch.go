@@ -38,19 +38,30 @@ type destination struct {
 	account          string
 	lookup           Lookup
 	extensionMailbox bool
+	source, folder   int64 // of polled mail
+}
+
+// destinationOf gives that of a delivery, which has a recipient.
+func destinationOf(d *Delivery) destination {
+	to := destination{account: d.Account, lookup: d.Lookups[0], extensionMailbox: d.ExtensionMailbox}
+	if d.Origin != nil {
+		to.source, to.folder = d.Origin.Source, d.Origin.Folder
+	}
+	return to
 }
 
 // Add appends a mail and says whether it could: a mail of several recipients and
-// the like only Deliver can store, and one for another account, or one that goes
-// by what a mail before it in the batch has left, begins another batch.
+// the like only Deliver can store, and one for another account or from another folder,
+// one of an id that is in the batch, or one that goes by what a mail before it in the
+// batch has left, begins another batch.
 func (b *Batch) Add(d *Delivery, t Threads) bool {
-	if len(d.Lookups) != 1 || d.Identity != nil || d.RejectUnknown || d.Origin != nil || d.asksForDSN() {
+	if len(d.Lookups) != 1 || d.Identity != nil || d.RejectUnknown || d.asksForDSN() {
 		return false
 	}
-	to := destination{d.Account, d.Lookups[0], d.ExtensionMailbox}
+	to := destinationOf(d)
 	if len(b.list) == 0 {
 		b.to, b.ids = to, map[int64]threadKey{}
-	} else if b.to != to || b.isLeft(t.Named) {
+	} else if b.to != to || b.isLeft(t.Named) || b.isFrom(d.Origin) {
 		return false
 	}
 	mail := len(b.list)
@@ -82,6 +93,11 @@ func (b *Batch) isLeft(ids []int64) bool {
 	})
 }
 
+// isFrom says whether a mail of the batch has the place.
+func (b *Batch) isFrom(o *Origin) bool {
+	return o != nil && slices.ContainsFunc(b.list, func(d *Delivery) bool { return d.Origin.ID == o.ID })
+}
+
 // Has says whether a mail of the batch has the id.
 func (b *Batch) Has(id int64) bool {
 	_, found := b.ids[id]
@@ -95,13 +111,20 @@ func (b *Batch) Size() int { return b.size }
 // Deliveries are the mails in their order.
 func (b *Batch) Deliveries() []*Delivery { return b.list }
 
-// Halves divides a batch of at least two mails.
-func (b *Batch) Halves() (first, second *Batch) {
-	halves := [2]*Batch{{}, {}}
+// Divide gives the mails of a batch of at least two in their order, in two batches, or
+// in more: what the first half has named, a mail of the second may have left, and
+// another goes by it: see Add.
+func (b *Batch) Divide() []*Batch {
+	all := []*Batch{{}}
 	for i, d := range b.list {
-		halves[2*i/len(b.list)].Add(d, b.threads[i])
+		last := all[len(all)-1]
+		if i == (len(b.list)+1)/2 || !last.Add(d, b.threads[i]) {
+			last = &Batch{}
+			last.Add(d, b.threads[i]) // an empty one takes what another has taken
+			all = append(all, last)
+		}
 	}
-	return halves[0], halves[1]
+	return all
 }
 
 // conversation is the first mail of the one that a mail belongs to.
@@ -119,9 +142,20 @@ func (b *Batch) join(one, other int) {
 }
 
 const (
-	batchName  = "mailrow_deliver_all"
-	batchCount = 16
+	batchName    = "mailrow_deliver_all"
+	batchSQL     = "select ids, redelivered from mailrow_delivery.deliver_all("
+	batchCount   = 16
+	originsCount = 6
 )
+
+// batchStatement stores a batch. For polled mail it also writes what is known of each at
+// its source.
+var batchStatement = statement{
+	name: batchName, n: batchCount,
+	sql: batchSQL + placeholders(batchCount) + ")",
+	polled: batchSQL + placeholders(batchCount) + ") d, lateral mailrow_polling.settle_all(" +
+		placeholdersFrom(batchCount+1, batchCount+originsCount) + ", d.ids)",
+}
 
 // PrepareBatches readies a connection for DeliverBatch and Deliver. No timeout of the
 // role cuts a batch off from then on.
@@ -141,29 +175,37 @@ func (c *Conn) prepareAll(ctx context.Context) error {
 	if err := c.Prepare(ctx); err != nil {
 		return err
 	}
+	if err := c.learnTypes(ctx); err != nil {
+		return err
+	}
+	return c.prepare(ctx, batchStatement)
+}
+
+// learnTypes asks for the numbers of the types of deliver_all.
+func (c *Conn) learnTypes(ctx context.Context) error {
 	for name, oid := range map[string]*uint32{
 		"arrival": &c.types.arrival, "content": &c.types.content, "part": &c.types.part, "address": &c.types.address,
 	} {
 		row, err := oneRow(c.pg.ExecParams(ctx, "select ('mailrow_delivery.' || $1)::regtype::oid",
 			[][]byte{[]byte(name)}, []uint32{oidText}, nil, nil))
 		if err != nil {
-			return fmt.Errorf("prepare batches: %w", err)
+			return fmt.Errorf("learn types of batches: %w", err)
 		}
 		n, err := strconv.ParseUint(string(row[0]), 10, 32)
 		if err != nil {
-			return fmt.Errorf("prepare batches: %w: oid %q", errSchema, row[0])
+			return fmt.Errorf("learn types of batches: %w: oid %q", errSchema, row[0])
 		}
 		*oid = uint32(n)
 	}
-	sql := "select ids, redelivered from mailrow_delivery.deliver_all(" + placeholders(batchCount) + ")"
-	if _, err := c.pg.Prepare(ctx, batchName, sql, nil); err != nil {
-		return fmt.Errorf("prepare batches: %w", err)
-	}
+	c.types.known = true
 	return nil
 }
 
 // batchTypes are the oids of the composite types of deliver_all.
-type batchTypes struct{ arrival, content, part, address uint32 }
+type batchTypes struct {
+	arrival, content, part, address uint32
+	known                           bool
+}
 
 // DeliverBatch stores all mails of a batch in one transaction, as Deliver would one
 // after the other, and gives their results in order. After an error nothing is
@@ -181,6 +223,11 @@ func (c *Conn) DeliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 }
 
 func (c *Conn) deliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
+	if !c.types.known {
+		if err := c.learnTypes(ctx); err != nil {
+			return nil, err
+		}
+	}
 	contents, arrivals := b.distinct()
 	args := newArguments(batchCount)
 	args.textOrNull(b.to.account)
@@ -239,7 +286,16 @@ func (c *Conn) deliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 	}
 	args.int4Array(len(starts), func(i int) int { return starts[i] })
 	args.bytea(raws)
-	row, err := oneRow(c.pg.ExecPrepared(ctx, batchName, args.values, args.format, nil))
+	statement := batchStatement
+	if b.to.source != 0 {
+		statement.name, statement.sql = statement.name+"_polled", statement.polled
+		b.origins(args, arrivals)
+	}
+	reader, err := c.run(ctx, statement, args)
+	if err != nil {
+		return nil, err
+	}
+	row, err := oneRow(reader)
 	if err != nil {
 		return nil, fmt.Errorf("store messages: %w", err)
 	}
@@ -349,6 +405,23 @@ func (b *Batch) arrival(args *arguments, a *arrival) {
 	args.textOrNull(d.Lookups[0].Extension)
 	args.client(d.Envelope)
 	args.envelopeDefects(d.Defects)
+}
+
+// origins adds where the mails are, with the arrival of each.
+func (b *Batch) origins(args *arguments, arrivals []arrival) {
+	places := make([]int, len(b.list))
+	for i, a := range arrivals {
+		for _, mail := range a.mails {
+			places[mail] = i + 1
+		}
+	}
+	args.int8(b.to.source)
+	args.int8(b.to.folder)
+	n := len(b.list)
+	args.textArray(n, func(i int) (string, bool) { return b.list[i].Origin.id(), true })
+	args.byteaArray(n, func(i int) []byte { return b.list[i].Origin.Content })
+	args.textArray(n, func(i int) (string, bool) { return b.list[i].Origin.Stamp, b.list[i].Origin.Stamp != "" })
+	args.int4Array(n, func(i int) int { return places[i] })
 }
 
 // results says what became of each mail: of those with one arrival the first may

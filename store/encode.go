@@ -156,6 +156,15 @@ func (a *arguments) textArray(n int, at func(i int) (string, bool)) {
 	a.add(oidTextArray, binaryFormat, b)
 }
 
+// byteaArray sends n elements, nil as NULL.
+func (a *arguments) byteaArray(n int, at func(i int) []byte) {
+	b := arrayHeader(n, oidBytea, 20*n)
+	for i := range n {
+		b = appendValue(b, at(i))
+	}
+	a.add(oidByteaArray, binaryFormat, b)
+}
+
 func (a *arguments) int8OrNull(n *int64) {
 	if n == nil {
 		a.add(oidInt8, binaryFormat, nil)

@@ -21,7 +21,7 @@ type lane struct {
 func (p *Pool) enter(own *pending) (l *lane, leave func()) {
 	var to destination
 	if len(own.Lookups) > 0 {
-		to = destination{own.Account, own.Lookups[0], own.ExtensionMailbox}
+		to = destinationOf(own.Delivery)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,10 +92,10 @@ func (p *Pool) next(l *lane) (batch *Batch, list []*pending) {
 	}
 	batch, list = new(Batch), l.waiting[:1:1]
 	rest := l.waiting[1:]
-	if p.prepare.Load() && len(rest) > 0 && batch.Add(list[0].Delivery, list[0].threads) {
+	if p.prepare.Load() && len(rest) > 0 && list[0].joins(batch) {
 		var others []*pending
 		for _, one := range rest {
-			if len(list) < poolMails && batch.Size()+len(one.Raw) <= poolBytes && batch.Add(one.Delivery, one.threads) {
+			if len(list) < poolMails && batch.Size()+len(one.Raw) <= poolBytes && one.joins(batch) {
 				list = append(list, one)
 			} else {
 				others = append(others, one)
@@ -108,4 +108,14 @@ func (p *Pool) next(l *lane) (batch *Batch, list []*pending) {
 		close(one.taken)
 	}
 	return batch, list
+}
+
+// joins adds a delivery to a batch where that can be. One that is a defect of ours has
+// its panic alone.
+func (one *pending) joins(b *Batch) (joined bool) {
+	err := guarded(func() error {
+		joined = b.Add(one.Delivery, one.threads)
+		return nil
+	})
+	return joined && err == nil
 }

@@ -73,6 +73,11 @@ func (c *Conn) exec(ctx context.Context, s statement, d *Delivery, args *argumen
 		args.bytea(o.Content)
 		args.textOrNull(o.Stamp)
 	}
+	return c.run(ctx, s, args)
+}
+
+// run runs a statement, prepared where statements are.
+func (c *Conn) run(ctx context.Context, s statement, args *arguments) (*pgconn.ResultReader, error) {
 	if c.prepared == nil {
 		return c.pg.ExecParams(ctx, s.sql, args.values, args.types, args.format, nil), nil
 	}

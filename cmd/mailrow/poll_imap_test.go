@@ -262,9 +262,9 @@ func TestKilledRemotePollerLosesNothing(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := newRemote(t, deliverytest.Database(t))
 			r.addAs(test.scheme, "box", "&after=delete", "--every", "1s")
-			mails, ended, between := 0, 0, 0
+			mails, ended, between, amid := 0, 0, 0, 0
 			longest := 300 * time.Millisecond
-			for killed := 0; killed < test.kills; {
+			for killed := 0; killed < test.kills || amid == 0 && killed < 20*test.kills; {
 				r.server.Append(t, dovecottest.User, "INBOX", wire(numbered(mails, 10))...)
 				mails += 10
 				if killDuring(t, r.command(test.poll...), longest) {
@@ -277,9 +277,12 @@ func TestKilledRemotePollerLosesNothing(t *testing.T) {
 				if deliverytest.Rows(t, r.dsn, `select count(*) from mailrow.source_messages where state = 'stored'`)[0] != "0" {
 					between++
 				}
+				if deliverytest.Rows(t, r.dsn, `select count(*) from mailrow.source_runs where finished_at is null`)[0] != "0" {
+					amid++
+				}
 			}
 			r.run("poll", "box")
-			t.Logf("%d mails, %d kills, %d of them between storing and removing, %d runs that ended before", mails, test.kills, between, ended)
+			t.Logf("%d mails, %d kills amid runs, %d of them between storing and removing, %d runs that ended before", mails, amid, between, ended)
 			r.rows(`select count(*), count(distinct subject) from mailrow.mail`, fmt.Sprintf("%d|%d", mails, mails))
 			if left := r.subjects(dovecottest.User, "INBOX"); left != "" {
 				t.Errorf("left: %s", left)

@@ -317,8 +317,7 @@ func TestInterruptedWhileLocked(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != 143 || out.String() != said {
 		t.Errorf("status %d, said %s", code, &out)
 	}
-	p.rows(`select r.error, s.last_error, s.failures from mailrow.source_runs r join mailrow.sources s using (source_id)
-		where r.finished_at is not null`, "stopped before its end|NULL|0")
+	p.rows(`select count(*), max(error) from mailrow.source_runs where finished_at is not null`, "1|stopped before its end")
 	w := p.watch()
 	p.wait(running, "1")
 	if text := w.end(); text != "" {
@@ -343,7 +342,7 @@ func TestInterruptedPollGoesOn(t *testing.T) {
 		!strings.Contains(out.String(), "interrupted: what was fetched is stored, and the next run goes on") {
 		t.Errorf("%v: %s", err, &out)
 	}
-	p.rows(`select error from mailrow.source_runs where finished_at is not null`, "stopped before its end")
+	p.rows(`select count(*), max(error) from mailrow.source_runs where finished_at is not null`, "1|stopped before its end")
 	p.run("poll", "box")
 	p.rows(`select count(*), sum(redelivered) from mailrow.deliveries`, "1000|0")
 	if left := box.Mails(t); len(left) != 0 {

@@ -216,3 +216,23 @@ func TestShellInterruptsAndEnds(t *testing.T) {
 	}
 	p.ends(143)
 }
+
+// A folder may have been named by a stranger: its name does nothing to the terminal.
+func TestShellPromptObeysNoFolder(t *testing.T) {
+	r := newRemote(t, "")
+	box := scratch.ForTest(t)
+	for _, sub := range []string{"new", "cur", "tmp", ".&ABs-X/new", ".&ABs-X/cur", ".&ABs-X/tmp"} {
+		if err := os.MkdirAll(filepath.Join(box, sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := sit(t, r.command("shell", "maildir://"+box+"?folder=*X", "--no-history"))
+	p.sees("> ")
+	p.types("select \t" + ctrlC)
+	p.sees("> ")
+	p.types(ctrlD)
+	p.ends(0)
+	if strings.Contains(p.all(), "\x1bX") || !strings.Contains(p.all(), `\x1bX> `) {
+		t.Errorf("on the screen was %q", p.all())
+	}
+}

@@ -21,7 +21,7 @@ func (c *session) execute(line string) (quit bool) {
 	case "RCPT":
 		c.rcptTo(argument)
 	case "DATA":
-		c.data(argument)
+		return c.data(argument)
 	case "BDAT":
 		return c.bdat(argument)
 	case "RSET":

@@ -71,35 +71,37 @@ func (t *transaction) refuse(r Reply) {
 	t.refused = &r
 }
 
-// data answers DATA, and then for each recipient.
-func (c *session) data(argument string) {
+// data answers DATA, and then for each recipient. It says whether the session is over:
+// what still comes of a mail that was not read to its end is no command.
+func (c *session) data(argument string) (quit bool) {
 	switch t := c.mail; {
 	case argument != "":
 		c.refuse(Reply{501, "5.5.4", "DATA stands alone"})
-		return
+		return false
 	case t == nil:
 		c.refuse(Reply{503, "5.5.1", "MAIL first"})
-		return
+		return false
 	case t.begun || t.binary:
 		c.refuse(Reply{503, "5.5.1", "BDAT is to carry this mail"})
-		return
+		return false
 	case len(t.Recipients) == 0: // RFC 2033 4.2
 		c.refuse(Reply{503, "5.5.1", "no recipient was accepted"})
-		return
+		return false
 	case !t.begin():
 		c.reply(noRoom)
 		c.reset()
-		return
+		return false
 	}
 	c.reply(Reply{354, "", "end with a dot in a line of its own"})
 	if c.flush() != nil {
-		return
+		return true
 	}
-	if err := c.read(c.mail); err != nil {
-		c.reset() // the client is gone, and the next command will not come either
-		return
+	if c.read(c.mail) != nil {
+		c.giveUp()
+		return true
 	}
 	c.finish()
+	return false
 }
 
 // read takes the mail up to CRLF "." CRLF, in pieces: a line may be longer than any

@@ -88,3 +88,20 @@ func TestShutdownTakesTheMailOfWhoHasCome(t *testing.T) {
 		})
 	}
 }
+
+// What comes of a mail that was given up is not taken for commands: it may hold some,
+// and a mail for whoever its writer wants.
+func TestRestOfASlowMailIsNoCommands(t *testing.T) {
+	var b box
+	server := newServer(&b)
+	server.DataTimeout = 100 * time.Millisecond
+	conn := dial(t, server)
+	io.WriteString(conn, hello+"DATA\r\nSubject: slow\r\n\r\n")
+	readUntil(t, conn, "354")
+	time.Sleep(300 * time.Millisecond)
+	io.WriteString(conn, strings.TrimPrefix(hello, "LHLO mta.test\r\n")+"DATA\r\nSubject: hidden\r\n\r\n.\r\nQUIT\r\n")
+	got, _ := io.ReadAll(conn) // the end may come as a reset
+	if len(b.mails) > 0 || strings.Contains(string(got), "250") {
+		t.Errorf("%d mails, replies %q", len(b.mails), got)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -42,7 +43,7 @@ func Path(mailbox string) string { return mailbox + ".lock" }
 // program's lock that was removed.
 func Take(mailbox string, mode fs.FileMode, note func(format string, args ...any)) (lock *Lock, who string, err error) {
 	l := &Lock{path: Path(mailbox), at: time.Now()}
-	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := create(l.path, mode)
 	if errors.Is(err, fs.ErrExist) {
 		who, err = breakDead(l.path, note)
 		return nil, who, err
@@ -50,17 +51,53 @@ func Take(mailbox string, mode fs.FileMode, note func(format string, args ...any
 	if err != nil {
 		return nil, "", fmt.Errorf("lock: %w", err)
 	}
-	// On a full disk an empty file locks as well.
-	if _, err = io.WriteString(f, self()); errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		err = f.Truncate(0)
-	}
-	if err == nil {
-		l.made, err = f.Stat()
-	}
+	l.made, err = f.Stat()
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, "", errors.Join(fmt.Errorf("lock: %w", err), os.Remove(l.path))
 	}
 	return l, "", nil
+}
+
+// create makes the file of a lock, with whose it is in it from the first moment: if we
+// were killed in between, nobody could tell.
+func create(path string, mode fs.FileMode) (*os.File, error) {
+	fd, err := unix.Open(filepath.Dir(path), unix.O_WRONLY|unix.O_TMPFILE|unix.O_CLOEXEC, uint32(mode.Perm()))
+	if err != nil { // not every file system has files without a name: NFS has none
+		return createEmpty(path, mode)
+	}
+	f := os.NewFile(uintptr(fd), path)
+	if err = sign(f); err == nil {
+		err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+	}
+	switch {
+	case err == nil:
+		return f, nil
+	case errors.Is(err, fs.ErrExist):
+		return nil, errors.Join(err, f.Close())
+	}
+	f.Close() // it is gone with this
+	return createEmpty(path, mode)
+}
+
+// createEmpty makes the file first, and says then whose it is.
+func createEmpty(path string, mode fs.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return nil, err
+	}
+	if err := sign(f); err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(path))
+	}
+	return f, nil
+}
+
+// sign says whose a lock is. On a full disk an empty file locks as well.
+func sign(f *os.File) error {
+	_, err := io.WriteString(f, self())
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		err = f.Truncate(0)
+	}
+	return err
 }
 
 // breakDead removes the lock of a program that has died. Until that is certain it

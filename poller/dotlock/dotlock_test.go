@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A child takes the lock and waits to be killed.
@@ -186,5 +188,47 @@ func TestManyTakeOver(t *testing.T) {
 	all.Wait()
 	if taken.Load() < 10 {
 		t.Errorf("taken %d times", taken.Load())
+	}
+}
+
+// Whoever sees a lock sees whose it is: one that was killed while it made its lock would
+// leave one that nobody can take over.
+func TestLockIsNeverSeenEmpty(t *testing.T) {
+	box := filepath.Join(t.TempDir(), "box")
+	if f, err := unix.Open(filepath.Dir(box), unix.O_WRONLY|unix.O_TMPFILE, 0o600); err != nil {
+		t.Skip("this file system has no files without a name: ", err)
+	} else {
+		unix.Close(f)
+	}
+	var done atomic.Bool
+	seen := make(chan int)
+	go func() {
+		count := 0
+		for !done.Load() {
+			f, err := os.Open(Path(box))
+			if err != nil {
+				continue
+			}
+			if content(f) == "" {
+				t.Error("an empty lock")
+				done.Store(true)
+			}
+			f.Close()
+			count++
+		}
+		seen <- count
+	}()
+	for range 5000 {
+		lock, who, err := Take(box, 0o644, quiet)
+		if lock == nil {
+			t.Fatal(who, err)
+		}
+		if err := lock.Release(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done.Store(true)
+	if <-seen == 0 {
+		t.Error("no lock was seen")
 	}
 }

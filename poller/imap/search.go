@@ -32,7 +32,7 @@ func Criteria(search string) (*client.Command, error) {
 			continue
 		}
 		word, after, _ := strings.Cut(rest, " ")
-		if ascii(word) {
+		if ascii(word) && !strings.Contains(word, "{") { // it would begin a literal, which the server waits for
 			cmd.Add(" " + word)
 		} else {
 			cmd.Add(" ").AddString(word)

@@ -200,8 +200,10 @@ func (s *Session) namespace(ctx context.Context, c *shell.Call) (shell.Result, e
 		}
 		return true
 	}
-	err = conn.Do(ctx, cmd)
-	return found, err
+	if err := conn.Do(ctx, cmd); err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 // needs is use for what the server must be able to do.
@@ -278,6 +280,8 @@ func (s *Session) quota(ctx context.Context, c *shell.Call) (shell.Result, error
 		}
 		return true
 	}
-	err = conn.Do(ctx, cmd)
-	return found, err
+	if err := conn.Do(ctx, cmd); err != nil {
+		return nil, err
+	}
+	return found, nil
 }

@@ -21,11 +21,12 @@ func (s *Session) examine(ctx context.Context, c *shell.Call) (shell.Result, err
 }
 
 func (s *Session) opened(ctx context.Context, c *shell.Call, readOnly bool) (shell.Result, error) {
-	if _, err := s.use(ctx, c); err != nil {
-		return nil, err
+	_, err := s.use(ctx, c)
+	if err == nil {
+		err = s.enter(ctx, c.Operands[0], readOnly)
 	}
-	if err := s.enter(ctx, c.Operands[0], readOnly); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, errors.Join(err, s.leave(ctx, c))
 	}
 	f := s.folder
 	how := ""
@@ -36,6 +37,19 @@ func (s *Session) opened(ctx context.Context, c *shell.Call, readOnly bool) (she
 		"folder": f.name, "mails": f.exists, "uidvalidity": f.box.UIDValidity, "uidnext": f.box.UIDNext,
 		"read_only": f.box.ReadOnly, "permanent_flags": append([]string{}, f.box.Permanent...),
 	}, "folder %s has %s%s", f.name, shell.Count(int(f.exists), "mail"), how), nil
+}
+
+// leave leaves the folder where another could not be opened: what a script goes on
+// with is not for this one. A person sees at the prompt where it is.
+func (s *Session) leave(ctx context.Context, c *shell.Call) error {
+	if s.folder == nil || c.Interactive() {
+		return nil
+	}
+	s.folder, s.found = nil, nil
+	if !s.live() {
+		return nil
+	}
+	return s.unselect(ctx, s.conn)
 }
 
 // enter opens a folder that somebody has named.
@@ -201,7 +215,7 @@ func (s *Session) deleteFolder(ctx context.Context, c *shell.Call) (shell.Result
 		return nil, err
 	}
 	mails := int64(0)
-	if l := s.listed[name]; l.Name == "" || l.Selectable() {
+	if !slices.ContainsFunc(s.listed, func(k known) bool { return k.Name == wire && !k.Selectable() }) {
 		numbers, err := s.count(ctx, conn, wire)
 		if err != nil {
 			return nil, err

@@ -23,6 +23,7 @@ func (s *Session) search(ctx context.Context, c *shell.Call) (shell.Result, erro
 	if err != nil {
 		return nil, err
 	}
+	s.found = nil // also where this fails
 	words := c.Text
 	if words == "" {
 		words = "ALL"
@@ -105,6 +106,7 @@ func (s *Session) fetch(ctx context.Context, c *shell.Call) (shell.Result, error
 	}
 	uids, err := s.these(ctx, conn, which)
 	if err != nil {
+		s.found = nil
 		return nil, err
 	}
 	err = each(uids, func(set string) error {
@@ -112,7 +114,9 @@ func (s *Session) fetch(ctx context.Context, c *shell.Call) (shell.Result, error
 		result.Mails = append(result.Mails, mails...)
 		return err
 	})
-	s.found = uids
+	if s.found = uids; err != nil && len(result.Mails) == 0 {
+		return nil, err
+	}
 	return result, err
 }
 

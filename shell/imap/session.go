@@ -27,11 +27,17 @@ type Session struct {
 	ns       *client.Namespace
 	out      bool // somebody has logged out
 	folder   *folder
-	listed   map[string]client.Listed // by the name as people know it; nil: not asked
-	found    []uint32                 // by the last search or fetch
+	listed   []known  // nil: not asked
+	found    []uint32 // by the last search or fetch
 	news     []event
 	onNews   func(event) // while somebody waits for it
 	commands []shell.Command
+}
+
+// known is a folder of the server.
+type known struct {
+	client.Listed
+	name string // as people know it
 }
 
 // folder is the one that is selected.
@@ -104,7 +110,11 @@ func (s *Session) use(ctx context.Context, c *shell.Call) (*client.Conn, error) 
 	case s.conn != nil:
 		c.Tell("(connecting again to %s: %v)", &s.conf.Server, s.conn.Err())
 	}
-	return s.conn, s.Login(ctx)
+	err := s.Login(ctx)
+	if err != nil && s.live() { // the UIDs that follow are not of this folder
+		err = errors.Join(err, s.leave(ctx, c))
+	}
+	return s.conn, err
 }
 
 // selected is use for commands about the mails of a folder.
@@ -158,8 +168,8 @@ func (s *Session) Folders(ctx context.Context) []string {
 		return nil
 	}
 	var names []string
-	for name := range s.listed {
-		names = append(names, name)
+	for _, k := range s.listed {
+		names = append(names, k.name)
 	}
 	slices.Sort(names)
 	return names
@@ -171,28 +181,54 @@ func (s *Session) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.listed = map[string]client.Listed{}
+	s.listed = []known{}
 	for _, l := range all {
-		s.listed[s.ns.Display(s.conn, l)] = l
+		if !slices.ContainsFunc(s.listed, func(k known) bool { return k.Name == l.Name }) {
+			s.listed = append(s.listed, known{l, s.ns.Display(s.conn, l)})
+		}
 	}
 	return nil
+}
+
+// named are the folders that may be meant by a name: those that people call so, or
+// else those that the server calls so, or else those with names that look the same.
+func (s *Session) named(name string) (all []known) {
+	for _, is := range []func(known) bool{
+		func(k known) bool { return k.name == name },
+		func(k known) bool { return k.Name == name },
+		func(k known) bool {
+			return norm.NFC.String(k.name) == norm.NFC.String(name) || strings.EqualFold(name, "INBOX") && k.name == "INBOX"
+		},
+	} {
+		for _, k := range s.listed {
+			if is(k) {
+				all = append(all, k)
+			}
+		}
+		if len(all) > 0 {
+			break
+		}
+	}
+	return all
 }
 
 // wire is what the server calls a folder: one that is there, typed in any way, or
 // one that could be.
 func (s *Session) wire(ctx context.Context, name string) (wire string, there bool, err error) {
-	if l, ok := s.listed[name]; ok {
-		return l.Name, true, nil
-	}
-	if err := s.list(ctx); err != nil {
-		return "", false, err
-	}
-	for known, l := range s.listed {
-		if known == name || l.Name == name || norm.NFC.String(known) == norm.NFC.String(name) || strings.EqualFold(name, "INBOX") && known == "INBOX" {
-			return l.Name, true, nil
+	found := s.named(name)
+	if len(found) == 0 || found[0].name != name {
+		if err := s.list(ctx); err != nil {
+			return "", false, err
 		}
+		found = s.named(name)
 	}
-	return s.ns.Own(s.ns.Spell(s.conn, name)), false, nil
+	switch len(found) {
+	case 1:
+		return found[0].Name, true, nil
+	case 0:
+		return s.ns.Own(s.ns.Spell(s.conn, name)), false, nil
+	}
+	return "", false, fmt.Errorf("%q may be %q or %q, as the server spells them: write what is only one of them", name, found[0].Name, found[1].Name)
 }
 
 // existing is wire for a folder that has to be there.

@@ -52,12 +52,12 @@ func TestConnectsAgainToAnotherFolder(t *testing.T) {
 S: * LIST () "." "INBOX"
 S: a OK
 `, "", 1)
-	server := scripttest.Start(t, nil, begin+"C: a NOOP\nclose\n", strings.Replace(again, "VALIDITY 7", "VALIDITY 8", 1)+"C: a UID SEARCH UID 1\nS: * SEARCH 1\nS: a OK\nC: a UID FETCH 1\nS: * 1 FETCH (UID 1 FLAGS () RFC822.SIZE 5)\nS: a OK\nsilence\n")
+	server := scripttest.Start(t, nil, begin+"C: a NOOP\nclose\n", strings.Replace(again, "VALIDITY 7", "VALIDITY 8", 1)+"C: a EXAMINE \"\"\nS: a NO there is none\nclose\n")
 	s := open(t, server.Addr())
 	s.Do("select INBOX")
 	s.Fail("noop", "the connection is lost")
 	s.Fail("flags 1", "its mails have other UIDs (UIDVALIDITY 8, and 7 before): search again")
-	s.Do("flags 1", "UID  FLAGS\n1\n")
+	s.Fail("flags 1", "no folder is selected") // a script that goes on has UIDs of before
 }
 
 // Servers that have less: nothing is removed that was not asked for.
@@ -114,6 +114,7 @@ func TestInterrupt(t *testing.T) {
 	close(lines)
 	go func() {
 		<-asked
+		time.Sleep(500 * time.Millisecond) // traced first, then sent
 		sh.Interrupt()
 	}()
 	err := sh.Script(t.Context(), lines)
@@ -176,5 +177,77 @@ func TestTerminalObeysNothing(t *testing.T) {
 			t.Errorf("%s: %q", command, out)
 		}
 		s.JSON = false
+	}
+}
+
+// Of folders that people would call the same none is taken by chance.
+func TestFoldersThatLookTheSame(t *testing.T) {
+	const list = `
+S: * PREAUTH [CAPABILITY IMAP4rev1] hello
+C: a LIST "" ""
+S: * LIST (\Noselect) "." ""
+S: a OK
+C: a LIST "" "*"
+S: * LIST () "." "INBOX"
+S: * LIST () "." "a/b"
+S: * LIST () "." "a.b"
+S: * LIST () "." "&AOk-"
+S: * LIST () "." "e&AwE-"
+S: a OK
+`
+	var scripts []string
+	for range 8 {
+		scripts = append(scripts, list+"C: a UNSUBSCRIBE \"&AOk-\"\nS: a OK\nclose\n")
+	}
+	server := scripttest.Start(t, nil, append(scripts, list+"close\n")...)
+	for range scripts {
+		open(t, server.Addr()).Do("unsubscribe \u00e9")
+	}
+	s := open(t, server.Addr())
+	s.Yes = true
+	s.Fail("delete a/b", `"a/b" may be "a/b" or "a.b", as the server spells them`)
+}
+
+// Where a folder could not be opened, what follows is not done in the one before.
+func TestScriptThatGoesOnIsNotInAnotherFolder(t *testing.T) {
+	server := dovecottest.Start(t, dovecottest.Config{})
+	server.Append(t, dovecottest.User, "INBOX", mails(2)...)
+	s := open(t, server.IMAP)
+	s.Yes, s.KeepGoing = true, true
+	s.Try("select INBOX", "select Trahs", `flags all add \Deleted`, "expunge", "raw EXPUNGE")
+	if left := server.Mails(t, dovecottest.User, "INBOX"); len(left) != 2 || len(left[0].Flags) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	s.Fail("fetch", "no folder is selected")
+	s.Do("select INBOX; search ALL")
+	s.Fail("search NONSENSE", "BAD")
+	s.Fail("flags found", "nothing was found")
+}
+
+// What failed does not say what it would have found.
+func TestFailuresTellNoFacts(t *testing.T) {
+	const again = "C: a UID SEARCH UID 1:*\nS: * SEARCH 1 2 3\nS: a OK\n"
+	server := scripttest.Start(t, nil, strings.Replace(begin, "IMAP4rev1]", "IMAP4rev1 QUOTA]", 1)+
+		"C: a GETQUOTAROOT\nS: a NO not now\n"+again+"C: a UID FETCH 1:3\nS: a NO not now\nclose\n")
+	s := open(t, server.Addr())
+	s.Do("select INBOX")
+	for _, command := range []string{"quota", "fetch"} {
+		out, failed := s.Try(command)
+		if !failed || strings.Contains(out, "there is no quota") || strings.Contains(out, "no mail") {
+			t.Errorf("%s: failed %t, %s", command, failed, out)
+		}
+	}
+}
+
+// What looks like the length of a literal is a word: the server would wait for the rest
+// of it, and take the next command for that.
+func TestSearchIsNoLiteral(t *testing.T) {
+	server := dovecottest.Start(t, dovecottest.Config{})
+	server.Append(t, dovecottest.User, "INBOX", mails(2)...)
+	s := open(t, server.IMAP)
+	s.Do("select INBOX")
+	for _, criteria := range []string{"SUBJECT {5}", "SUBJECT {5+}"} {
+		s.Do("search "+criteria, "nothing found")
+		s.Do("search ALL", "2 mails found")
 	}
 }

@@ -67,17 +67,26 @@ func (s *Session) folders(ctx context.Context, c *shell.Call) (shell.Result, err
 }
 
 func (s *Session) selectFolder(ctx context.Context, c *shell.Call) (shell.Result, error) {
-	names, err := s.source.Folders(ctx, c.Operands)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(names) != 1:
-		return nil, fmt.Errorf("%q are %s: name one", c.Operands[0], shell.Count(len(names), "folder"))
-	}
-	if err := s.open(ctx, names[0]); err != nil {
+	if err := s.enter(ctx, c); err != nil {
+		if s.folder != nil && !c.Interactive() { // what a script goes on with is not for this one
+			err = errors.Join(err, s.folder.Close())
+			s.folder, s.found = nil, nil
+		}
 		return nil, err
 	}
 	return s.status(ctx, c)
+}
+
+// enter opens the folder that is named.
+func (s *Session) enter(ctx context.Context, c *shell.Call) error {
+	names, err := s.source.Folders(ctx, c.Operands)
+	switch {
+	case err != nil:
+		return err
+	case len(names) != 1:
+		return fmt.Errorf("%q are %s: name one", c.Operands[0], shell.Count(len(names), "folder"))
+	}
+	return s.open(ctx, names[0])
 }
 
 func (s *Session) status(ctx context.Context, _ *shell.Call) (shell.Result, error) {
@@ -108,15 +117,17 @@ func (s *Session) fetch(ctx context.Context, c *shell.Call) (shell.Result, error
 	} else {
 		mails, err = s.these(ctx, c.Operands[0])
 	}
+	s.found = nil
 	if err != nil {
 		return nil, err
 	}
-	s.found = nil
 	for _, m := range mails {
 		head, err := s.read(ctx, m, headSize)
 		switch {
 		case errors.Is(err, poller.ErrGone):
 			continue
+		case err != nil && len(result.Mails) == 0:
+			return nil, err
 		case err != nil:
 			return result, err
 		}

@@ -84,6 +84,8 @@ func looking(t *testing.T, box pollertest.Box) {
 	s.Fail("raw x", "no server here")
 	s.Fail("create x", "folders are files")
 	s.Fail("select Nowhere", "Nowhere")
+	s.Fail("dele all", "no folder is selected") // what goes on is not for the folder before
+	s.Do("select INBOX", "INBOX has 3 mails")
 	s.Fail("fetch 9", "there is no mail 9 in INBOX")
 	s.Do("idle 10ms", "nothing has changed")
 	s.JSON = true

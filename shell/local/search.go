@@ -42,6 +42,7 @@ func (t *mailText) parse() *message.Message {
 type test func(*mailText) bool
 
 func (s *Session) search(ctx context.Context, c *shell.Call) (shell.Result, error) {
+	s.found = nil // also where this fails
 	tests, err := parse(c.Operands)
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func (s *Session) search(ctx context.Context, c *shell.Call) (shell.Result, erro
 	if err != nil {
 		return nil, err
 	}
-	s.found = nil
+	var found []uint32
 	for _, m := range mails {
 		t := &mailText{mail: m, raw: func() ([]byte, error) { return s.read(ctx, m, math.MaxInt64) }}
 		meets := !slices.ContainsFunc(tests, func(meets test) bool { return !meets(t) })
@@ -59,10 +60,11 @@ func (s *Session) search(ctx context.Context, c *shell.Call) (shell.Result, erro
 		case t.err != nil:
 			return nil, t.err
 		case meets:
-			s.found = append(s.found, m.number)
+			found = append(found, m.number)
 		}
 	}
-	return shell.Found(s.name, s.found), nil
+	s.found = found
+	return shell.Found(s.name, found), nil
 }
 
 // parse reads criteria.

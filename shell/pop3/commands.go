@@ -306,6 +306,9 @@ var ofLines = []string{"CAPA", "RETR", "TOP", "LIST", "UIDL"}
 func (s *Session) raw(ctx context.Context, c *shell.Call) (shell.Result, error) {
 	line := c.Operands[0]
 	words := strings.Fields(strings.ToUpper(line))
+	if len(words) == 0 {
+		return nil, errors.New("write a command")
+	}
 	if reason, refused := refusedRaw[words[0]]; refused {
 		return nil, fmt.Errorf("%s is not sent: %s", words[0], reason)
 	}

@@ -132,6 +132,29 @@ func TestConnectsAgainWithoutIDs(t *testing.T) {
 	s := session(t, server.Addr())
 	s.Do("list", "1    10 B\n")
 	s.Fail("noop", "the connection is lost")
-	s.Fail("list", "numbers may be those of other mails now")
-	s.Do("list", "1    10 B\n")
+	s.Fail("list", "mails get other numbers: list them again")
+	s.Fail("show 1", "there is no mail 1")
+	s.Do("list", "2    10 B\n")
+}
+
+// A number is that of one mail as long as the session lasts, or of none.
+func TestLogsInAgainWithoutIDs(t *testing.T) {
+	const hello = "S: +OK hi\nC: = CAPA\nS: -ERR\nC: = USER\nS: +OK\nC: = PASS\nS: +OK\nC: = LIST\nS: +OK\nS: 1 10\nS: 2 20\n"
+	server := scripttest.Start(t, nil,
+		hello+"S: 3 30\nS: .\nC: = UIDL\nS: -ERR\nC: = DELE 1\nS: +OK\nC: = QUIT\nS: +OK\n",
+		hello+"S: .\nC: = UIDL\nS: -ERR\nC: = QUIT\nS: +OK\n")
+	s := session(t, server.Addr())
+	s.Yes = true
+	s.Do("list", "2    20 B\n")
+	s.Do("dele 1")
+	s.Do("logout", "removed 1 mail")
+	s.Do("login")
+	s.Fail("dele 2", "there is no mail 2")
+	s.Do("list", "4    10 B\n5    20 B\n")
+}
+
+// A blank of Unicode is no command.
+func TestRawOfNothing(t *testing.T) {
+	server := dovecottest.Start(t, dovecottest.Config{})
+	session(t, server.POP3).Fail("raw \u00a0", "write a command")
 }

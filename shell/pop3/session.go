@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"mailrow/poller/pop3"
 	"mailrow/poller/pop3/client"
@@ -61,6 +62,8 @@ func (s *Session) Login(ctx context.Context) error {
 		return err
 	}
 	s.conn, s.out, s.drop = conn, false, nil
+	// Without a unique-id a number may be that of another mail now: none comes again.
+	maps.DeleteFunc(s.numbers, func(k key, _ uint32) bool { return k.id == "" })
 	return nil
 }
 
@@ -76,7 +79,7 @@ func (s *Session) use(ctx context.Context, c *shell.Call) (*client.Conn, error) 
 	case s.conn != nil:
 		c.Tell("(connecting again to %s: %v)", &s.conf.Server, s.conn.Err())
 	}
-	marked := len(s.marked)
+	marked, listed := len(s.marked), len(s.numbers) > 0
 	if err := s.Login(ctx); err != nil {
 		return nil, err
 	}
@@ -84,10 +87,8 @@ func (s *Session) use(ctx context.Context, c *shell.Call) (*client.Conn, error) 
 	switch {
 	case marked > 0:
 		return nil, fmt.Errorf("the connection was lost, and with it the marks: %s still there: dele marks them again", are(marked))
-	case s.nameless && s.highest > 0:
-		s.highest = 0
-		clear(s.numbers)
-		return nil, errors.New("the connection was lost, and the server has no unique-ids: numbers may be those of other mails now: list them again")
+	case s.nameless && listed:
+		return nil, errors.New("the connection was lost, and the server has no unique-ids: mails get other numbers: list them again")
 	}
 	return s.conn, nil
 }

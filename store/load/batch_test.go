@@ -1,12 +1,15 @@
 package load_test
 
 import (
+	"context"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
 
 	"mailrow/internal/deliverytest"
+	"mailrow/message"
 	"mailrow/store"
 	"mailrow/store/load"
 )
@@ -81,5 +84,49 @@ func TestBatchesAreFull(t *testing.T) {
 				t.Errorf("batches: %s, want at most %d", rows[0], test.most)
 			}
 		})
+	}
+}
+
+// A batch that is divided is stored as what it was filled with, also where answers in
+// its second half go by a subject that both halves have left.
+func TestDividedBatchHasAllItsMails(t *testing.T) {
+	list := bySubject(200)
+	bad := delivery(0, []byte("Subject: bad\n\ntext\n"))
+	bad.Envelope.Recipients = []message.Recipient{{Address: noise(5000)}}
+	list = append(list, bad)
+	one := deliverytest.Database(t)
+	loadAll(t, one, load.Options{Connections: 1, BatchMails: 1}, list[:200])
+	want := tables(t, one)
+
+	dsn := deliverytest.Database(t)
+	config, _ := connect(t, dsn)
+	stored := map[*store.Delivery]int64{}
+	l, err := load.Open(context.Background(), config, load.Options{Connections: 1, Done: func(r load.Result) {
+		if r.Err == nil {
+			stored[r.Delivery] = r.Results[0].ID
+		} else if r.Delivery != bad {
+			t.Errorf("%.60q: %v", r.Delivery.Raw, r.Err)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range list {
+		if err := l.Add(context.Background(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, want, tables(t, dsn))
+	raws := map[string]bool{}
+	for _, row := range deliverytest.Rows(t, dsn, "select id || ' ' || encode(sha256, 'hex') from mailrow.mail") {
+		raws[row] = true
+	}
+	for _, d := range list[:200] {
+		if row := fmt.Sprintf("%d %x", stored[d], sha256.Sum256(d.Raw)); !raws[row] {
+			t.Errorf("%.60q is said to be stored as %d", d.Raw, stored[d])
+		}
 	}
 }

@@ -29,13 +29,14 @@ func (b *batch) add(m *mail) bool {
 	return true
 }
 
-// halves divides a batch as its Batch is divided.
-func (b *batch) halves() [2]*batch {
-	first, second := b.Halves()
-	return [2]*batch{
-		{Batch: *first, mails: b.mails[:first.Len()]},
-		{Batch: *second, mails: b.mails[first.Len():]},
+// divide divides a batch as its Batch is divided.
+func (b *batch) divide() (all []*batch) {
+	rest := b.mails
+	for _, one := range b.Divide() {
+		all = append(all, &batch{Batch: *one, mails: rest[:one.Len()]})
+		rest = rest[one.Len():]
 	}
+	return all
 }
 
 // worker stores batches over one connection, in the order in which it gets them.
@@ -123,8 +124,8 @@ func (w *worker) store(ctx context.Context, b *batch) error {
 	case b.Len() == 1:
 		return w.storeAlone(ctx, b.mails[0])
 	}
-	for _, half := range b.halves() {
-		if err := w.store(ctx, half); err != nil {
+	for _, part := range b.divide() {
+		if err := w.store(ctx, part); err != nil {
 			return err
 		}
 	}

@@ -102,7 +102,7 @@ func TestReaderMayCallNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		if !slices.Contains([]string{"claim_with", "consumer_with", "drop_consumer_with", "list_consumers", "list_dead_letters",
+		if !slices.Contains([]string{"alarms_with", "claim_with", "consumer_with", "drop_consumer_with", "list_consumers", "list_dead_letters",
 			"listen_with", "search_with", "settle"}, name) {
 			t.Errorf("a reader may call %s, with the rights of the owner", name)
 		}
