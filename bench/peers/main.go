@@ -42,7 +42,7 @@ type size struct {
 }
 
 var (
-	full  = size{processMails: 200, lmtpMails: 1000, lmtpPasses: 5, remoteMails: 5000, slowMails: 500, remoteRounds: 3, importMails: 4000, importRounds: 2}
+	full  = size{processMails: 100, lmtpMails: 1000, lmtpPasses: 3, remoteMails: 5000, slowMails: 300, remoteRounds: 2, importMails: 4000, importRounds: 2}
 	quick = size{processMails: 3, lmtpMails: 40, lmtpPasses: 1, remoteMails: 20, slowMails: 10, remoteRounds: 1, importMails: 20, importRounds: 1}
 )
 
