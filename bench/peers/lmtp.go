@@ -196,8 +196,11 @@ func (l *lab) reportLMTP(all []*system) error {
 		disk := ""
 		if s.stored != nil {
 			mails, _, err := s.stored()
-			if err != nil || mails != s.taken {
-				return fmt.Errorf("%s has stored %d mails, not %d: %w", s.name, mails, s.taken, err)
+			if err != nil {
+				return fmt.Errorf("count what %s has stored: %w", s.name, err)
+			}
+			if mails != s.taken {
+				return fmt.Errorf("%s has stored %d mails, not %d", s.name, mails, s.taken)
 			}
 			disk = report.Format(s.disk, 2)
 		}

@@ -167,8 +167,12 @@ func measureProcesses(ctx context.Context, l *lab) error {
 		if p.stored == nil {
 			continue
 		}
-		if n, err := p.stored(); err != nil || n != len(sample)+1 {
-			return fmt.Errorf("%s has stored %d mails, not %d: %w", p.Name, n, len(sample)+1, err)
+		n, err := p.stored()
+		if err != nil {
+			return fmt.Errorf("count what %s has stored: %w", p.Name, err)
+		}
+		if n != len(sample)+1 {
+			return fmt.Errorf("%s has stored %d mails, not %d", p.Name, n, len(sample)+1)
 		}
 	}
 	l.reportProcesses(all, len(sample))
