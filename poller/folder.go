@@ -170,7 +170,6 @@ func (p *pass) mail(ctx context.Context, e Entry, k source.Known, due bool) erro
 	e.Content = k.Content
 	switch {
 	case k.State == source.Waiting, p.tried[mailIn{p.mailbox, e.ID}]:
-		stored = false
 		p.unsettled = true
 	case k.State == source.New, k.State == source.Failed, stored && (p.isBack(k) || p.isDoubtful(e, k)):
 		if k.State == source.New {
