@@ -105,16 +105,17 @@ func (b *bodies) get(ctx context.Context, m mail) (*body, error) {
 	}
 }
 
-// advance: who opens one after the other will go on so.
+// advance: who opens one after the other will go on so. The first is asked for alone: it
+// may be there that the connection broke, and it is not to blame for those behind it.
 func (b *bodies) advance(m mail) {
 	i, found := slices.BinarySearchFunc(b.ahead, m.uid, func(a mail, uid uint32) int {
 		return int(int64(a.uid) - int64(uid))
 	})
 	switch {
-	case !found || i > 0 && b.window > 0:
+	case !found || i > 0:
 		b.window = 1
 	default:
-		b.window = min(max(2*b.window, 2), maxWindow)
+		b.window = min(max(2*b.window, 1), maxWindow)
 	}
 	if found {
 		b.ahead = b.ahead[i+1:]

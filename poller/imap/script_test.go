@@ -40,6 +40,25 @@ S: * 2 FETCH (UID 5 FLAGS () RFC822.SIZE 5 INTERNALDATE "01-May-2026 10:00:00 +0
 S: * 3 FETCH (UID 9 FLAGS () RFC822.SIZE 5 INTERNALDATE "01-May-2026 10:00:00 +0000")
 S: a OK
 `
+	// The first of four mails has been read, and the next two are asked for.
+	pair = begin + `
+C: a EXAMINE "INBOX"
+S: * 4 EXISTS
+S: * OK [UIDVALIDITY 7] valid
+S: * OK [UIDNEXT 10] next
+S: a OK [READ-ONLY] opened
+C: a FETCH 1:4
+S: * 1 FETCH (UID 3 FLAGS () RFC822.SIZE 5 INTERNALDATE "01-May-2026 10:00:00 +0000")
+S: * 2 FETCH (UID 4 FLAGS () RFC822.SIZE 5 INTERNALDATE "01-May-2026 10:00:00 +0000")
+S: * 3 FETCH (UID 5 FLAGS () RFC822.SIZE 5 INTERNALDATE "01-May-2026 10:00:00 +0000")
+S: * 4 FETCH (UID 9 FLAGS () RFC822.SIZE 5 INTERNALDATE "01-May-2026 10:00:00 +0000")
+S: a OK
+C: a UID FETCH 3 
+S: * 1 FETCH (UID 3 BODY[] {5}
+S: mail3)
+S: a OK
+C: a UID FETCH 4:5
+`
 )
 
 // played is what came of a script: the UIDs, the mails or their errors, and the
@@ -100,15 +119,14 @@ func play(t *testing.T, conf imap.Config, scripts ...string) (p played) {
 }
 
 func TestOddAnswers(t *testing.T) {
-	two := func(body string) string { return three + "C: a UID FETCH 4:5\n" + body }
-	rest := "C: b UID FETCH 9\nS: * 3 FETCH (UID 9 BODY[] {5}\nS: mail9)\nS: b OK\nsilence\n"
-	all := []string{"mail4", "mail5", "mail9"}
+	rest := "C: b UID FETCH 9\nS: * 4 FETCH (UID 9 BODY[] {5}\nS: mail9)\nS: b OK\nsilence\n"
+	all := []string{"mail3", "mail4", "mail5", "mail9"}
 	for _, test := range []struct {
 		name, script string
 		mails        []string
 	}{
-		{"as it should be", two("S: * 1 FETCH (UID 4 BODY[] {5}\nS: mail4)\nS: * 2 FETCH (UID 5 BODY[] {5}\nS: mail5)\nS: a OK\n" + rest), all},
-		{"garbage in between", two(`
+		{"as it should be", pair + "S: * 2 FETCH (UID 4 BODY[] {5}\nS: mail4)\nS: * 3 FETCH (UID 5 BODY[] {5}\nS: mail5)\nS: a OK\n" + rest, all},
+		{"garbage in between", pair + `
 S: 
 S: garbage
 S: + stray
@@ -121,52 +139,52 @@ S: * ID ("version" NIL)
 S: * OK [X-UNKNOWN ] strange]] {5}
 S: z99 OK nobody asked
 S: * 4294967296 EXISTS
-S: * 1 FETCH (X-GM-MSGID 1278455344230334865 EMAILID (M6d99ac3275bb4e) FLAGS (\Seen odd] x) UID 4 BODY[] {5}
+S: * 2 FETCH (X-GM-MSGID 1278455344230334865 EMAILID (M6d99ac3275bb4e) FLAGS (\Seen odd] x) UID 4 BODY[] {5}
 S: mail4)
-S: * 2 FETCH (FLAGS (NIL "quoted") UID 5 MODSEQ (12345) BODY[] {5}
+S: * 3 FETCH (FLAGS (NIL "quoted") UID 5 MODSEQ (12345) BODY[] {5}
 S: mail5 X-GM-LABELS (\Inbox "Grüße" {2}
 S: ab))
 S: a OK
-` + rest), all},
-		{"UID after the literal", two("S: * 1 FETCH (BODY[] {5}\nS: mail4 UID 4)\nS: * 2 FETCH (BODY[] {5}\nS: mail5 FLAGS (\\Seen) UID 5)\nS: a OK\n" + rest), all},
-		{"the other order", two("S: * 2 FETCH (UID 5 BODY[] {5}\nS: mail5)\nS: * 1 FETCH (UID 4 BODY[] {5}\nS: mail4)\nS: a OK\n" + rest), all},
-		{"duplicate UIDs", two("S: * 1 FETCH (UID 4 BODY[] {5}\nS: mail4)\nS: * 2 FETCH (UID 4 BODY[] {5}\nS: other)\nS: * 2 FETCH (UID 5 BODY[] {5}\nS: mail5)\nS: a OK\n" + rest), all},
-		{"quoted text", two("S: * 1 FETCH (UID 4 BODY[] \"ma\\\"l4\")\nS: * 2 FETCH (UID 5 BODY[] ~{5}\nS: mail5)\nS: a OK\n" + rest), []string{`ma"l4`, "mail5", "mail9"}},
-		{"wrong RFC822.SIZE", two("S: * 1 FETCH (UID 4 BODY[] {9}\nS: long mail)\nS: * 2 FETCH (UID 5 BODY[] {1}\nS: m)\nS: a OK\n" + rest), []string{"long mail", "m", "mail9"}},
-		{"slow bytes", two("S> * 1 FE\nS> TCH (UID 4 BO\nS> DY[] {5}\\r\nS> \\n\nS> ma\nS> il4\nS> )\\r\\n\nS: * 2 FETCH (UID 5 BODY[] {5}\nS: mail5)\nS: a OK\n" + rest), all},
-		{"missing UID", two(`
-S: * 1 FETCH (BODY[] {5}
+` + rest, all},
+		{"UID after the literal", pair + "S: * 2 FETCH (BODY[] {5}\nS: mail4 UID 4)\nS: * 3 FETCH (BODY[] {5}\nS: mail5 FLAGS (\\Seen) UID 5)\nS: a OK\n" + rest, all},
+		{"the other order", pair + "S: * 3 FETCH (UID 5 BODY[] {5}\nS: mail5)\nS: * 2 FETCH (UID 4 BODY[] {5}\nS: mail4)\nS: a OK\n" + rest, all},
+		{"duplicate UIDs", pair + "S: * 2 FETCH (UID 4 BODY[] {5}\nS: mail4)\nS: * 3 FETCH (UID 4 BODY[] {5}\nS: other)\nS: * 3 FETCH (UID 5 BODY[] {5}\nS: mail5)\nS: a OK\n" + rest, all},
+		{"quoted text", pair + "S: * 2 FETCH (UID 4 BODY[] \"ma\\\"l4\")\nS: * 3 FETCH (UID 5 BODY[] ~{5}\nS: mail5)\nS: a OK\n" + rest, []string{"mail3", `ma"l4`, "mail5", "mail9"}},
+		{"wrong RFC822.SIZE", pair + "S: * 2 FETCH (UID 4 BODY[] {9}\nS: long mail)\nS: * 3 FETCH (UID 5 BODY[] {1}\nS: m)\nS: a OK\n" + rest, []string{"mail3", "long mail", "m", "mail9"}},
+		{"slow bytes", pair + "S> * 1 FE\nS> TCH (UID 4 BO\nS> DY[] {5}\\r\nS> \\n\nS> ma\nS> il4\nS> )\\r\\n\nS: * 3 FETCH (UID 5 BODY[] {5}\nS: mail5)\nS: a OK\n" + rest, all},
+		{"missing UID", pair + `
+S: * 2 FETCH (BODY[] {5}
 S: mail4)
-S: * 2 FETCH (UID 5 BODY[] {5}
+S: * 3 FETCH (UID 5 BODY[] {5}
 S: mail5)
 S: a OK
 C: b UID FETCH 4 
-S: * 1 FETCH (BODY[] {5}
+S: * 2 FETCH (BODY[] {5}
 S: mail4)
 S: b OK
 C: b UID FETCH 4 (UID RFC822.SIZE)
-S: * 1 FETCH (UID 4 RFC822.SIZE 5)
+S: * 2 FETCH (UID 4 RFC822.SIZE 5)
 S: b OK
-` + rest), []string{"error", "mail5", "mail9"}},
-		{"no text", two(`
-S: * 1 FETCH (UID 4 BODY[] NIL)
-S: * 2 FETCH (UID 5 BODY[] {5}
+` + rest, []string{"mail3", "error", "mail5", "mail9"}},
+		{"no text", pair + `
+S: * 2 FETCH (UID 4 BODY[] NIL)
+S: * 3 FETCH (UID 5 BODY[] {5}
 S: mail5)
 S: a OK
 C: b UID FETCH 4 
 S: b NO [SERVERBUG] it is broken
 C: b UID FETCH 4 (UID RFC822.SIZE)
-S: * 1 FETCH (UID 4 RFC822.SIZE 5)
+S: * 2 FETCH (UID 4 RFC822.SIZE 5)
 S: b OK
-` + rest), []string{"error", "mail5", "mail9"}},
-		{"empty text", two("S: * 1 FETCH (UID 4 BODY[] \"\")\nS: * 2 FETCH (UID 5 BODY[] {0}\nS: )\nS: a OK\n" + rest), []string{"error", "error", "mail9"}},
-		{"truncated literal", two("S> * 1 FETCH (UID 4 BODY[] {5}\\r\\nma\nclose\n"), []string{"error"}},
-		{"cut after the literal", two("S> * 1 FETCH (UID 4 BODY[] {5}\\r\\nmail4\nclose\n"), []string{"error"}},
-		{"literal announced too short", two("S: * 1 FETCH (UID 4 BODY[] {3}\nS: mail4)\nS: a OK\n"), []string{"error", "error"}},
-		{"literal announced too long", two("S: * 1 FETCH (UID 4 BODY[] {8}\nS: mail4)\nS: a OK\n"), []string{"error", "error"}},
-		{"silent", two("S: * 1 FETCH (UID 4 BODY[] {5}\nsilence\n"), []string{"error"}},
-		{"BYE", two("S: * BYE [ALERT] maintenance\nclose\n"), []string{"error"}},
-		{"closed", two("close\n"), []string{"error"}},
+` + rest, []string{"mail3", "error", "mail5", "mail9"}},
+		{"empty text", pair + "S: * 2 FETCH (UID 4 BODY[] \"\")\nS: * 3 FETCH (UID 5 BODY[] {0}\nS: )\nS: a OK\n" + rest, []string{"mail3", "error", "error", "mail9"}},
+		{"truncated literal", pair + "S> * 2 FETCH (UID 4 BODY[] {5}\\r\\nma\nclose\n", []string{"mail3", "error"}},
+		{"cut after the literal", pair + "S> * 2 FETCH (UID 4 BODY[] {5}\\r\\nmail4\nclose\n", []string{"mail3", "error"}},
+		{"literal announced too short", pair + "S: * 2 FETCH (UID 4 BODY[] {3}\nS: mail4)\nS: a OK\n", []string{"mail3", "error", "error"}},
+		{"literal announced too long", pair + "S: * 2 FETCH (UID 4 BODY[] {8}\nS: mail4)\nS: a OK\n", []string{"mail3", "error", "error"}},
+		{"silent", pair + "S: * 2 FETCH (UID 4 BODY[] {5}\nsilence\n", []string{"mail3", "error"}},
+		{"BYE", pair + "S: * BYE [ALERT] maintenance\nclose\n", []string{"mail3", "error"}},
+		{"closed", pair + "close\n", []string{"mail3", "error"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -175,7 +193,7 @@ S: b OK
 				t.Errorf("%v %s", p.err, diff)
 			}
 			var broken *poller.BrokenError
-			if lost := len(test.mails) < 3; errors.As(p.err, &broken) != lost {
+			if lost := len(test.mails) < 4; errors.As(p.err, &broken) != lost {
 				t.Errorf("error %v, lost connection %v", p.err, lost)
 			}
 			if p.err != nil && !strings.Contains(p.err.Error(), `folder "INBOX" of 127.0.0.1:`) {
@@ -187,20 +205,23 @@ S: b OK
 
 // Who waits for the next mail is not kept by one whose length is wrong.
 func TestWrongLengthIsTheMailsFault(t *testing.T) {
-	s := scripttest.Start(t, nil, three+"C: a UID FETCH 4:5\nS: * 1 FETCH (UID 4 BODY[] {3}\nS: mail4)\nS: a OK\n")
+	s := scripttest.Start(t, nil, pair+"S: * 2 FETCH (UID 4 BODY[] {3}\nS: mail4)\nS: a OK\n")
 	f := folder(t, open(t, at(t, s.Addr())), "INBOX")
 	entries, _ := list(t, f, "")
+	if raw := read(t, f, entries[0]); raw != "mail3" {
+		t.Errorf("read %q", raw)
+	}
 	var broken *poller.BrokenError
-	if _, err := tryRead(t.Context(), f, entries[0]); !errors.Is(err, client.ErrLength) || errors.As(err, &broken) || !strings.Contains(err.Error(), "UID 4") {
+	if _, err := tryRead(t.Context(), f, entries[1]); !errors.Is(err, client.ErrLength) || errors.As(err, &broken) || !strings.Contains(err.Error(), "UID 4") {
 		t.Errorf("read: %v", err)
 	}
-	if _, err := tryRead(t.Context(), f, entries[1]); !errors.As(err, &broken) {
+	if _, err := tryRead(t.Context(), f, entries[2]); !errors.As(err, &broken) {
 		t.Errorf("then: %v", err)
 	}
 }
 
 func TestOddListings(t *testing.T) {
-	bodies := "C: a UID FETCH 4:5\nS: * 1 FETCH (UID 4 BODY[] {5}\nS: mail4)\nS: * 2 FETCH (UID 5 BODY[] {5}\nS: mail5)\nS: a OK\nsilence\n"
+	bodies := "C: a UID FETCH 4 \nS: * 1 FETCH (UID 4 BODY[] {5}\nS: mail4)\nS: a OK\nC: b UID FETCH 5\nS: * 2 FETCH (UID 5 BODY[] {5}\nS: mail5)\nS: b OK\nsilence\n"
 	for _, test := range []struct {
 		name, script string
 		listed       []string

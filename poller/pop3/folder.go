@@ -102,9 +102,10 @@ func (f *Folder) contentID(ctx context.Context, drop *maildrop, session int, r r
 const maxWindow = 32
 
 // retrieve asks for a mail, and ahead for the more of those behind it the longer
-// one after the other is wanted.
+// one after the other is wanted. The first is asked for alone: it may be there that the
+// connection broke, and it is not to blame for those behind it.
 func (f *Folder) retrieve(ctx context.Context, drop *maildrop, number uint32) (*client.Mail, error) {
-	if f.passed+1 == number {
+	if f.passed > 0 && f.passed+1 == number {
 		f.window = min(max(1, 2*f.window), maxWindow)
 	} else {
 		f.window = 0
