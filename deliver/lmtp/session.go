@@ -64,12 +64,28 @@ type session struct {
 	mu       sync.Mutex
 	waiting  bool          // for a command: Shutdown may interrupt
 	patience time.Duration // how long Shutdown waits for that command
+	timeout  time.Duration // from the next read of the connection on; 0: as it is
 	stopped  bool
 }
 
 func newSession(s *Server, conn Conn) *session {
-	return &session{server: s, conn: conn, in: bufio.NewReaderSize(conn, 64<<10),
-		out: bufio.NewWriter(timely{conn, s.CommandTimeout})}
+	c := &session{server: s, conn: conn, out: bufio.NewWriter(timely{conn, s.CommandTimeout})}
+	c.in = bufio.NewReaderSize(wire{c}, 64<<10)
+	return c
+}
+
+// wire is the connection of a session. What is awaited may take its time from when the
+// client has to be waited for: most lines have come with others.
+type wire struct{ c *session }
+
+func (w wire) Read(p []byte) (int, error) {
+	w.c.mu.Lock()
+	if d, ok := w.c.conn.(deadliner); ok && w.c.timeout > 0 {
+		d.SetReadDeadline(time.Now().Add(w.c.timeout))
+		w.c.timeout = 0
+	}
+	w.c.mu.Unlock()
+	return w.c.conn.Read(p)
 }
 
 // lastWord is how long Shutdown waits for the next command of a client that has a mail
@@ -84,10 +100,11 @@ func (c *session) interrupt() {
 	c.stopped = true
 	if d, ok := c.conn.(deadliner); ok && c.waiting {
 		d.SetReadDeadline(time.Now().Add(c.patience))
+		c.timeout = 0
 	}
 }
 
-// await sets how long the next read may take. It says whether there is to be none,
+// await sets how long what is read next may take. It says whether there is to be none,
 // since the session was stopped, which only matters where a command is awaited.
 func (c *session) await(timeout time.Duration, command bool) (stopped bool) {
 	c.mu.Lock()
@@ -101,9 +118,7 @@ func (c *session) await(timeout time.Duration, command bool) (stopped bool) {
 			return true
 		}
 	}
-	if d, ok := c.conn.(deadliner); ok && timeout > 0 {
-		d.SetReadDeadline(time.Now().Add(timeout))
-	}
+	c.timeout = timeout
 	return false
 }
 
