@@ -174,6 +174,15 @@ func (c *Conn) deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 			return result, err
 		}
 	}
+	if c.prepared != nil { // a connection that goes on: half the work of deliver
+		batch := &Batch{}
+		if batch.Add(d, ThreadsOf(d.Message)) {
+			results, err := c.deliverBatch(ctx, batch)
+			if err == nil || ctx.Err() != nil || c.Lost() || isCollision(err) || isUnprepared(err) {
+				return results, err
+			}
+		}
+	}
 	args := newArguments(deliverCount)
 	args.int4(SchemaVersion)
 	args.bool(d.RejectUnknown)

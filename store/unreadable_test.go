@@ -25,14 +25,11 @@ func TestBodyThatTheServerCannotTake(t *testing.T) {
 	dsn := deliverytest.Database(t)
 	conn := connect(t, dsn)
 	var works string
-	if err := conn.QueryRow(ctx, `select pg_get_functiondef('mailrow.add_parts'::regproc)`).Scan(&works); err != nil {
+	if err := conn.QueryRow(ctx, `select pg_get_functiondef('mailrow.blob_of'::regproc)`).Scan(&works); err != nil {
 		t.Fatal(err)
 	}
-	exec(t, conn, `create or replace function mailrow.add_parts(
-		p_account bigint, p_message bigint, p_raw bytea, p_parts jsonb, p_recipe integer[], p_blobs bytea[]) returns void
-		language plpgsql as $$ begin
-			if jsonb_array_length(p_parts) > 0 then raise exception 'no' using errcode = 'invalid_text_representation'; end if;
-		end $$`)
+	exec(t, conn, `create or replace function mailrow.blob_of(p_cut integer, p_content integer, p_recipe integer[]) returns integer
+		language plpgsql as $$ begin raise exception 'no' using errcode = 'invalid_text_representation'; end $$`)
 	id := deliverTo(t, dsn, "ann@example.com", []byte(twoParts), true)
 	got := rows(t, conn, `select convert_from(mailrow.raw(id), 'UTF8'), subject, attachments::text, defects::text from mailrow.mail where id = $1`, id)
 	if want := []string{twoParts + "|two parts|0|{body-not-stored}"}; !slices.Equal(got, want) {

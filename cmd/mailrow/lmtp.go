@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -116,6 +117,10 @@ func (p *program) lmtp(c *cobra.Command, d *lmtpDaemon) error {
 	return err
 }
 
+// seldomBelow is how much memory the program may have before more of its time goes to
+// collecting garbage.
+const seldomBelow = 128 << 20
+
 // lmtpServer makes the server, which delivers as the configuration says.
 func (p *program) lmtpServer(c *cobra.Command, d *lmtpDaemon, config deliver.Config) (*lmtp.Server, *store.Pool, error) {
 	dsn, from, err := p.address(c)
@@ -143,6 +148,10 @@ func (p *program) lmtpServer(c *cobra.Command, d *lmtpDaemon, config deliver.Con
 			return nil, nil, fmt.Errorf("find the name of this machine: %w", err)
 		}
 	}
+	// Mail is garbage soon, and little else is there to be looked through: seldom is enough,
+	// unless large mails take the room.
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(max(2*memory, seldomBelow))
 	pool := store.NewPool(database, d.connections, !d.pooler)
 	log := p.log()
 	return &lmtp.Server{
