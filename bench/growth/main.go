@@ -119,7 +119,7 @@ func measure(ctx context.Context, srv *server.Server, s settings, archives []*ar
 	}
 	r.searches = together("all searches", r.reading[len(questions):])
 	r.work = append(r.work, together("all searches", r.work[len(questions):]))
-	if r.deliveries, err = measureDeliveries(ctx, archives, s.rounds); err != nil {
+	if r.deliveries, r.cold, err = measureDeliveries(ctx, archives, s.rounds); err != nil {
 		return nil, err
 	}
 	r.process, err = measureProcesses(ctx, archives, s.rounds, s.deliver)

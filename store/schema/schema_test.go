@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -126,5 +127,38 @@ func TestMigrateIgnoresSearchPath(t *testing.T) {
 		select count(*) from pg_depend
 		where refclassid = 'pg_operator'::regclass and refobjid = 'public.||(text[],text[])'::regoperator`).Scan(&foreign); err != nil || foreign != 0 {
 		t.Errorf("%d objects use the operator, %v", foreign, err)
+	}
+}
+
+// What much mail has in common must not be in a hash index: it keeps equal values in a
+// chain that each new one walks along. A Message-ID is nearly always one mail's.
+func TestHashIndexes(t *testing.T) {
+	ctx := t.Context()
+	dsn := pgtest.Shared(t).Database(t)
+	conn := connect(t, dsn)
+	if _, err := schema.Migrate(ctx, conn); err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	if err := conn.QueryRow(ctx, `select array_agg(indexname::text) from pg_indexes
+		where schemaname = 'mailrow' and indexdef like '% USING hash %'`).Scan(&found); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"messages_by_message_id"}; !slices.Equal(found, want) {
+		t.Errorf("hash indexes are %q, want %q", found, want)
+	}
+	for _, test := range []struct{ query, index string }{
+		{`select from mailrow.messages where from_address = 'ann@example.com'`, "messages_by_from"},
+		{`select from mailrow.messages where from_address like 'noreply@%'`, "messages_by_from"},
+		{`select from mailrow.message_parts where sha256 = '\x00'`, "message_parts_by_sha256"},
+	} {
+		var plan []string
+		rows, err := conn.Query(ctx, `explain `+test.query)
+		if err == nil {
+			plan, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		if err != nil || !strings.Contains(strings.Join(plan, "\n"), test.index) {
+			t.Errorf("%s: %v %q does not use %s", test.query, err, plan, test.index)
+		}
 	}
 }
