@@ -23,7 +23,7 @@ import (
 // pass stores them in empty tables.
 func measureLoading(ctx context.Context, r *report.Report, srv *server.Server, passes int, c *mail.Set) error {
 	t := report.Table{Title: "Import", Columns: []string{"mails", "", "MB", "import, MB/s", "bare COPY, MB/s", "ratio of medians", "p10 of ratios"},
-		Notes: "Import parses and stores mails, deliveries, parts, addresses, threads and attachments, over two connections."}
+		Notes: "Import parses and stores mails, deliveries, parts, addresses, threads and attachments, over three connections."}
 	dsn, err := srv.Migrated(ctx)
 	if err != nil {
 		return err

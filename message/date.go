@@ -379,3 +379,15 @@ func (d *dateReader) time() (time.Time, Defect) {
 func inRange(n, limit int) bool { return n >= 0 && n <= limit }
 func isDigit(c byte) bool       { return '0' <= c && c <= '9' }
 func isLetter(c byte) bool      { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+
+// appendLower appends s with its letters of ASCII in lower case.
+func appendLower[T string | []byte](to []byte, s T) []byte {
+	for i := range len(s) {
+		c := s[i]
+		if isLetter(c) {
+			c |= 0x20
+		}
+		to = append(to, c)
+	}
+	return to
+}

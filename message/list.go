@@ -66,10 +66,11 @@ const (
 // filters and forwarders of one person write as well, nor Feedback-ID, which
 // services like Amazon SES put into each bill and receipt.
 func flagField(name string) int {
-	if len(name) < 7 || strings.IndexByte("aApPxXlLmM", name[0]) < 0 {
+	const longest = len("list-unsubscribe-post")
+	if len(name) < 7 || len(name) > longest || strings.IndexByte("aApPxXlLmM", name[0]) < 0 {
 		return flagNone
 	}
-	switch strings.ToLower(name) {
+	switch string(appendLower(make([]byte, 0, longest), name)) {
 	case "auto-submitted":
 		return flagAutoSubmitted
 	case "x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply", "x-autoreply-from":

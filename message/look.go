@@ -148,7 +148,7 @@ func (c charset) asSeen(l look) charset {
 
 // metaCharset finds charset=… in a meta element (WHATWG HTML 13.2.3.2).
 func metaCharset(head []byte) string {
-	text := strings.ToLower(string(head))
+	text := string(appendLower(make([]byte, 0, lookHead), head))
 	for {
 		_, rest, ok := strings.Cut(text, "<meta")
 		if !ok {

@@ -63,13 +63,24 @@ const (
 
 func (r *replyText) line(i int) string {
 	l := r.lines[i]
-	return strings.Trim(r.text[l.start:l.end], " \t\r")
+	from, to := l.start, l.end
+	for from < to && isLineBlank(r.text[from]) {
+		from++
+	}
+	for from < to && isLineBlank(r.text[to-1]) {
+		to--
+	}
+	return r.text[from:to]
 }
 
+func isLineBlank(c byte) bool { return isBlank(c) || c == '\r' }
+
 func (r *replyText) split() bool {
-	if strings.Count(r.text, "\n") >= maxReplyLines {
+	ends := strings.Count(r.text, "\n")
+	if ends >= maxReplyLines {
 		return false
 	}
+	r.lines = make([]replyLine, 0, ends+1)
 	for start := 0; start <= len(r.text); {
 		end := strings.IndexByte(r.text[start:], '\n')
 		if end < 0 {

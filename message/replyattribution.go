@@ -3,6 +3,7 @@ package message
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 const (
@@ -121,6 +122,12 @@ func hasOpener(line string) bool {
 
 // endsInColon looks at what a program may have put behind it, too.
 func endsInColon(line string) bool {
+	if line == "" {
+		return false
+	}
+	if c := line[len(line)-1]; c < utf8.RuneSelf && strings.IndexByte("*_ \t", c) < 0 {
+		return c == ':'
+	}
 	line = strings.TrimRight(line, "*_ \t\u00a0")
 	return strings.HasSuffix(line, ":") || strings.HasSuffix(line, "：")
 }

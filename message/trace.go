@@ -179,8 +179,10 @@ func setOnce(to *string, body string) {
 // have no encoded words.
 func unfolded(mail []byte, f Field) string {
 	_, body, _ := bytes.Cut(mail[f.Start:f.End], []byte{':'})
-	return strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(string(body)))
+	return strings.TrimSpace(withoutLineEnds.Replace(string(body)))
 }
+
+var withoutLineEnds = strings.NewReplacer("\r", "", "\n", "")
 
 func identity(mail []byte, without []Field) []byte {
 	if len(without) == 0 {

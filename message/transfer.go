@@ -134,27 +134,58 @@ func (d *decoder) size(buffer []byte) int64 {
 func (d *decoder) moreQuotedPrintable(out []byte) []byte {
 	src := d.src
 	for d.pos < len(src) && cap(out)-len(out) >= decodeRoom {
+		if n := d.literals(src[d.pos:min(len(src), d.pos+cap(out)-len(out))]); n > 0 {
+			out = append(out, src[d.pos:d.pos+n]...)
+			d.pos += n
+			continue
+		}
 		c := src[d.pos]
 		switch {
 		case c == '=':
 			out = d.escape(out)
 			continue
-		case isBlank(c) && d.pos >= d.blanksEnd:
+		case isBlank(c):
 			end := d.pos + 1
 			for end < len(src) && isBlank(src[end]) {
 				end++
 			}
 			if end == len(src) || src[end] == '\n' || src[end] == '\r' {
 				d.pos = end
-				continue
+			} else {
+				d.blanksEnd = end
 			}
-			d.blanksEnd = end
+			continue
 		}
 		out = append(out, c)
 		d.pos++
 	}
 	return out
 }
+
+// literals gives how many of the next bytes stand for themselves as far as they tell:
+// blanks at their end do if an "=" follows, or if they are known to be content.
+func (d *decoder) literals(next []byte) int {
+	n := literalsOf(next)
+	if n < len(next) && next[n] == '=' {
+		return n
+	}
+	for n > 0 && isBlank(next[n-1]) && d.pos+n > d.blanksEnd {
+		n--
+	}
+	return n
+}
+
+// literalsOf gives how many bytes there are before an "=", a line end or a NUL.
+func literalsOf(b []byte) int {
+	for i, c := range b {
+		if notLiteral[c] {
+			return i
+		}
+	}
+	return len(b)
+}
+
+var notLiteral = [256]bool{'=': true, '\n': true, '\r': true, 0: true}
 
 // escape decodes what begins with the "=" at pos.
 func (d *decoder) escape(out []byte) []byte {
@@ -197,35 +228,31 @@ type quotedPrintable struct {
 func scanQuotedPrintable(b []byte) quotedPrintable {
 	q := quotedPrintable{strict: true, escapes: true}
 	n := 0
-	for i := 0; i < len(b); i++ {
-		c := b[i]
+	for i := 0; ; i++ {
+		literals := literalsOf(b[i:])
+		n, i = n+literals, i+literals
+		if i == len(b) {
+			break
+		}
 		switch {
-		case c > '=' && c < 0x80, c > ' ' && c < '=':
-			n++
-			continue
-		case c == '=':
-			switch {
-			case i+1 < len(b) && b[i+1] == '\n':
-				i++
-				continue
-			case i+2 < len(b) && b[i+1] == '\r' && b[i+2] == '\n':
-				i += 2
-				continue
-			case i+2 < len(b) && unhex(b[i+1]) >= 0 && unhex(b[i+2]) >= 0:
-				i += 2
-			default:
-				q.escapes = false
-			}
-		case isBlank(c):
-			if i+1 == len(b) || b[i+1] == '\n' || b[i+1] == '\r' {
-				q.strict = false
-			}
-		case c == 0: // which SQL cannot take for text
+		case b[i] == 0: // which SQL cannot take for text
 			q.strict = false
+		case b[i] != '=':
+			q.strict = q.strict && (i == 0 || !isBlank(b[i-1]))
+		case i+1 < len(b) && b[i+1] == '\n':
+			i++
+			continue
+		case i+2 < len(b) && b[i+1] == '\r' && b[i+2] == '\n':
+			i += 2
+			continue
+		case i+2 < len(b) && unhex(b[i+1]) >= 0 && unhex(b[i+2]) >= 0:
+			i += 2
+		default:
+			q.escapes = false
 		}
 		n++
 	}
-	q.strict = q.strict && q.escapes
+	q.strict = q.strict && q.escapes && (len(b) == 0 || !isBlank(b[len(b)-1]))
 	q.size = int64(n)
 	return q
 }

@@ -25,6 +25,9 @@ func TestDecode(t *testing.T) {
 		{"quoted-printable", "a=b==41=4", "a=b=A=4", Odd},
 		{"quoted-printable", "a=\rb", "ab", Odd},
 		{"quoted-printable", "a \t b", "a \t b", QuotedPrintable},
+		{"quoted-printable", "a \t=41 =\nb", "a \tA b", QuotedPrintable},
+		{"quoted-printable", strings.Repeat(" ", 70_000) + "a", strings.Repeat(" ", 70_000) + "a", QuotedPrintable},
+		{"quoted-printable", strings.Repeat(" ", 70_000) + "\ra\t\x00", "\ra\t\x00", Odd},
 
 		{"base64", "YWJj", "abc", Base64},
 		{"base64", " YW\r\nJj\tZA= =\r\n\r\n", "abcd", Base64},

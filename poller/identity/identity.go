@@ -76,14 +76,16 @@ func (i *Identity) endHeader(end int) {
 	if end < i.looked {
 		end = len(i.header)
 	}
-	for fields := i.header[:end]; len(fields) > 0; {
-		field, note := CutField(fields)
-		if !note {
-			_, _ = i.sum.Write(field)
+	from := 0 // of what was not hashed, and has no note
+	for at := 0; at < end; {
+		field, note := CutField(i.header[at:end])
+		if note {
+			_, _ = i.sum.Write(i.header[from:at])
+			from = at + len(field)
 		}
-		fields = fields[len(field):]
+		at += len(field)
 	}
-	_, _ = i.sum.Write(i.header[end:])
+	_, _ = i.sum.Write(i.header[from:])
 }
 
 // Size is how many bytes were written.

@@ -34,8 +34,25 @@ type folder struct {
 	moved   map[string]place // where mails are since somebody rewrote the file
 	movedAt state
 
+	listed *listed            // the mail that is being listed
 	got    *identity.Identity // for compare
 	buffer []byte
+}
+
+// listed is a mail that was read to be listed: who opens it while it is yielded need
+// not read it again.
+type listed struct {
+	place place
+	mail  []byte
+	large bool // mail is not all of it
+}
+
+// Write takes bytes of the mail in. It never fails.
+func (l *listed) Write(p []byte) (int, error) {
+	if l.large = l.large || len(l.mail)+len(p) > inMemory; !l.large {
+		l.mail = append(l.mail, p...)
+	}
+	return len(p), nil
 }
 
 // place is where a mail is in the file.
@@ -150,6 +167,8 @@ func (f *folder) entries(ctx context.Context, file *os.File, start, size int64, 
 	r := f.form.NewReader(io.NewSectionReader(whole{file, size}, start, size-start))
 	id := identity.New()
 	buffer := make([]byte, 64<<10)
+	now := &listed{}
+	read := io.MultiWriter(id, now)
 	for {
 		if err := ctx.Err(); err != nil {
 			yield(poller.Entry{}, err)
@@ -161,7 +180,8 @@ func (f *folder) entries(ctx context.Context, file *os.File, start, size int64, 
 		}
 		if err == nil {
 			id.Reset()
-			_, err = io.CopyBuffer(id, r, buffer)
+			now.mail, now.large = now.mail[:0], false
+			_, err = io.CopyBuffer(read, r, buffer)
 		}
 		if err != nil {
 			yield(poller.Entry{}, fmt.Errorf("list mailbox %s: %w", f.path, err))
@@ -171,7 +191,10 @@ func (f *folder) entries(ctx context.Context, file *os.File, start, size int64, 
 			ID: id.String(), Size: id.Size(), Flags: mail.Flags, ReceivedAt: mail.ReceivedAt, Sender: mail.Sender,
 			Place: place{start + mail.Start, start + r.End()},
 		}
-		if !yield(entry, nil) {
+		now.place, f.listed = entry.Place.(place), now
+		more := yield(entry, nil)
+		f.listed = nil
+		if !more {
 			return
 		}
 	}

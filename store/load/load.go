@@ -21,8 +21,8 @@ import (
 
 // Options of a load; zero values are replaced by the defaults.
 type Options struct {
-	Connections int // to the database; 2
-	BatchBytes  int // of mail in one transaction; 2 MiB
+	Connections int // to the database; 3
+	BatchBytes  int // of mail in one transaction; 4 MiB
 	BatchMails  int // in one transaction; 500
 
 	// Done is told what became of each mail, in whatever order, and no two at a
@@ -49,8 +49,8 @@ type Result struct {
 const MemoryLimit = 192 << 20
 
 const (
-	defaultConnections = 2
-	defaultBatchBytes  = 2 << 20
+	defaultConnections = 3
+	defaultBatchBytes  = 4 << 20
 	defaultBatchMails  = 500
 
 	maxBatchBytes = 64 << 20 // a batch is one value for PostgreSQL, which ends at 1 GB
