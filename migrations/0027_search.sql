@@ -71,6 +71,10 @@ end $$;
 comment on function mailrow.field_words is
     'What messages_by_field holds of a message: each word of its subject, addresses, list and file names with the name of the field, and marks as those of search_words(). Never fails, whatever a mail has.';
 
+-- What they cost, so that they are never evaluated where an index knows.
+alter function mailrow.search_words cost 100000;
+alter function mailrow.field_words cost 5000;
+
 create index messages_by_field on mailrow.messages using gin (mailrow.field_words(
     account_id, id, subject, from_name, from_address, sender_address, to_addresses, cc_addresses, recipient_names, list_id, attachment_names))
     with (fastupdate = on) where language is not null;
@@ -170,26 +174,28 @@ comment on function mailrow.phrase_pattern is
     'A regular expression of folded words in ASCII, one after the other, in a text of ASCII in lower case: it finds what fold() and phrase() find.';
 
 create function mailrow.accented_pattern(p_folded text) returns text
-language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+begin
     -- After each letter what vanishes.
-    select string_agg(case l.letter when ' ' then '[^a-z0-9]+'
+    return (select string_agg(case l.letter when ' ' then '[^a-z0-9]+'
                       else coalesce(c.class, l.letter) || '[\u00ad\u0300-\u036f\u200b-\u200f\u2060-\u2064\ufe0f\ufeff]*' end, '' order by l.n)
     from string_to_table(p_folded, null) with ordinality as l (letter, n)
     left join (select left(k, 1) as letter, '[' || k || ']' as class
-               from unnest('{aÀÁÂÃÄÅàáâãäåĀāĂăĄą,cÇçĆćĈĉĊċČč,dÐðĎďĐđ,eÈÉÊËèéêëĒēĔĕĖėĘęĚě,gĜĝĞğĠġĢģ,hĤĥĦħ,iÌÍÎÏìíîïĨĩĪīĬĭĮįİı,jĴĵ,kĶķ,lĹĺĻļĽľŁł,nÑñŃńŅņŇň,oÒÓÔÕÖØòóôõöøŌōŎŏŐő,rŔŕŖŗŘř,sŚśŜŝŞşŠš,tŢţŤťŦŧ,uÙÚÛÜùúûüŨũŪūŬŭŮůŰűŲų,wŴŵ,yÝýÿŶŷŸ,zŹźŻżŽž}'::text[]) k) c
-           using (letter)
-$$;
+               from unnest('{1¹,2²,3³,aªÀ-ÅàáâãäåĀ-ąẠ-ặ,cÇçĆ-č,dÐðĎ-đ,eÈ-Ëè-ëĒ-ěẸ-ệ,gĜ-ģ,hĤ-ħ,iÌ-Ïì-ïĨ-ıỈ-ị,jĴĵ,kĶķ,lĹ-ľŁł,nÑñŃ-ň,oºÒ-ÖØò-öøŌ-őƠơỌ-ợ,rŔ-ř,sŚ-š,tŢ-ŧ,uÙ-Üù-üŨ-ųƯưỤ-ự,wŴŵ,yÝýÿŶ-ŸỲ-ỹ,zŹ-ž}'::text[]) k) c
+           using (letter));
+end $$;
 comment on function mailrow.accented_pattern is
     'A regular expression of folded words in ASCII as they may be written in known_characters(): it finds there what fold() and phrase() find, and more.';
 
 create function mailrow.known_characters(p_folded text) returns text
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
-    select '^[\u0001-\u007f\u00a0-\u00a9\u00ab-\u00b1\u00b4\u00b6\u00b7\u00bb\u00bf-\u00c5\u00c7-\u00dd\u00e0-\u00e5\u00e7-\u00fd\u00ff-\u0131\u0134-\u013e'
-        '\u0141-\u0148\u014a-\u0151\u0154-\u017e\u0300-\u036f\u0391-\u03c9\u0400-\u04ff\u200b-\u2027\u2030-\u205e\u2060-\u2064\u20ac\u2190-\u21ff'
-        '\u2500-\u27bf\u3000-\u30ff\u3400-\u9fff\uac00-\ud7a3\ufe0f\ufeff\U0001f300-\U0001faff'
+    select '^[\u0001-\u007f\u00a0-\u00bb\u00bf-\u00c5\u00c7-\u00dd\u00e0-\u00e5\u00e7-\u00fd\u00ff-\u0131\u0134-\u013e\u0141-\u0148\u014a-\u0151'
+        '\u0154-\u017e\u01a0\u01a1\u01af\u01b0\u0300-\u036f\u0391-\u03c9\u0400-\u04ff\u1ea0-\u1ef9\u200b-\u2027\u2030-\u205e\u2060-\u2064\u20ac'
+        '\u2190-\u23ff\u2500-\u27bf\u3000-\u30ff\u3400-\u9fff\uac00-\ud7a3\ufe0f\ufeff\uff01-\uff0f\uff1a-\uff1f\ufffd\U0001f300-\U0001faff'
         -- What becomes two letters, where the words have no such two.
         || case when strpos(p_folded, 'ss') = 0 then 'ß' else '' end || case when strpos(p_folded, 'ae') = 0 then 'Ææ' else '' end
-        || case when strpos(p_folded, 'oe') = 0 then 'Œœ' else '' end || case when strpos(p_folded, 'th') = 0 then 'Þþ' else '' end || ']*$'
+        || case when strpos(p_folded, 'oe') = 0 then 'Œœ' else '' end || case when strpos(p_folded, 'th') = 0 then 'Þþ' else '' end
+        || case when strpos(p_folded, 'tm') = 0 then '™' else '' end || ']*$'
 $$;
 comment on function mailrow.known_characters is
     'A regular expression of texts in which folded words of ASCII are written as accented_pattern() says.';
@@ -223,12 +229,15 @@ comment on function mailrow.says is
     'Whether one of some texts has a phrase(). The patterns are for words in ASCII: phrase_pattern(), accented_pattern() and known_characters(); NULL: each text is folded.';
 
 create function mailrow.says_sql(p_folded text, p_prefix boolean, p_texts text) returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select format('mailrow.says(%L, %L, %L, %L, %s)', mailrow.phrase(p_folded, p_prefix), mailrow.phrase_pattern(w.words, p_prefix),
-                  mailrow.accented_pattern(w.words), mailrow.known_characters(w.words), p_texts)
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
     -- A long pattern may be more than a regular expression can be.
-    from (select case when octet_length(p_folded) = length(p_folded) and length(p_folded) <= 200 then p_folded end as words) w
-$$;
+    v_words constant text := case when octet_length(p_folded) = length(p_folded) and length(p_folded) <= 200 then p_folded end;
+begin
+    return format('mailrow.says(%L, %L, %L, %L, %s)', mailrow.phrase(p_folded, p_prefix), mailrow.phrase_pattern(v_words, p_prefix),
+                  -- The last letter of a prefix may be the first of two that one character becomes.
+                  mailrow.accented_pattern(case when p_prefix then left(v_words, -1) else v_words end), mailrow.known_characters(v_words), p_texts);
+end $$;
 comment on function mailrow.says_sql is 'SQL that tells whether texts, which are SQL for an array, have folded words one after the other.';
 
 create function mailrow.all_texts() returns text
@@ -365,10 +374,11 @@ declare
         when p_kind = 'waiting' and p_words is not null then format('v.words @@ %L::tsquery and ', p_words)
         else '' end || p_conditions;
     v_words  constant boolean := strpos(v_where, 'v.words') > 0;
-    -- In their order, so that a limit ends it early.
+    -- In their order, so that a limit ends it early; and each by itself, so that no texts
+    -- are read but of these, whatever the planner thinks of tables that it knows little of.
     v_listed constant text := ' order by l.received_at desc, l.id desc offset 0) w '
-        'join mailrow.messages m on m.account_id = w.account_id and m.id = w.message '
-        'join mailrow.deliveries d on d.account_id = w.account_id and d.id = w.id';
+        'cross join lateral (select d.* from mailrow.deliveries d where d.account_id = w.account_id and d.id = w.id offset 0) d '
+        'cross join lateral (select m.* from mailrow.messages m where m.account_id = w.account_id and m.id = w.message offset 0) m';
 begin
     -- What is read of a message is read once, and only when the conditions ask for it.
     return case p_kind
@@ -442,8 +452,9 @@ create function mailrow.find_newest(p_node mailrow.search_node, p_plan mailrow.s
 returns mailrow.search_hit[]
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    -- To look up so many of a list takes about as long as a window of thirty times as many.
-    c_list       constant integer := 2000;
+    -- To look up so many of a list takes about as long as a window of ten times as many
+    -- deliveries. How many of them match, a window tells too late where texts are read.
+    c_list       constant integer := case when p_plan.heavy is null then 2000 else 4000 end;
     v_total      constant bigint := (select c.reltuples from pg_class c where c.oid = 'mailrow.deliveries'::regclass);
     v_deliveries bigint := greatest(400, 4 * p_plan.most);
     v_long       boolean := false;  -- the list of all is longer than c_list
@@ -464,7 +475,7 @@ begin
         if v_listed >= 3 then
             -- Unless the list of all is short against that.
             exit when v_listed * v_total / v_deliveries < greatest(v_next / 20, case when cardinality(v_hits) < 3 then c_list end);
-        elsif not v_long then
+        elsif not v_long and 3 * v_total / v_deliveries <= 2 * c_list then  -- or it is not likely to be short
             execute mailrow.listed_sql(p_plan, null, null, c_list) into v_listed, v_hits using p_waiting;
             if v_listed <= c_list then
                 return v_hits;
@@ -490,6 +501,7 @@ declare
     v_words   text := p_node.words;
     v_plan    mailrow.search_plan;
     v_waiting mailrow.search_hit[];
+    v_hits    mailrow.search_hit[];
 begin
     if p_node.thread is not null or v_words is null and p_node.fields is null then
         return query select * from mailrow.find_without_words(p_node, v_mine, p_accounts, v_few, p_limit);
@@ -522,7 +534,51 @@ begin
         execute 'select array_agg(row(s.account_id, s.id, s.received_at)::mailrow.search_hit) from ('
                 || mailrow.waiting_sql(v_words, concat_ws(' and ', v_mine, p_node.rest), p_node.must, p_limit) || ') s' into v_waiting;
     end if;
-    return query select * from unnest(mailrow.find_newest(p_node, v_plan, p_accounts, v_few, v_waiting));
+    -- Within the query it would run twice: the planner wants to know how many there are.
+    v_hits := mailrow.find_newest(p_node, v_plan, p_accounts, v_few, v_waiting);
+    return query select * from unnest(v_hits);
 end $$;
 comment on function mailrow.find is
     'The deliveries that a query matches in these accounts: all, or the newest so many.';
+
+-- Functions in SQL that cannot be inlined are planned at each call, which takes longer
+-- than what these do; those in PL/pgSQL keep their plans.
+
+create or replace function mailrow.readable_accounts(p_keys uuid[]) returns bigint[]
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return (
+        select case when coalesce(bool_or(k.role_name = '' or g.role_name is not null and g.account_id is null), false) then null
+                    else coalesce(array_agg(distinct g.account_id) filter (where g.account_id is not null), '{}') end
+        from mailrow.search_keys k
+        left join mailrow.grants g on g.role_name = k.role_name
+        where k.key = any (p_keys));
+end $$;
+
+create or replace function mailrow.languages_in_use() returns text[]
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return (
+        with recursive l (language) as (
+            (select a.language from mailrow.accounts a order by a.language limit 1)
+            union all
+            select (select a.language from mailrow.accounts a where a.language > l.language order by a.language limit 1)
+            from l where l.language is not null)
+        select array_agg(s.language order by s.language)
+        from (select l.language from l
+              where exists (select from pg_ts_config c where c.oid::regconfig::text = l.language)
+              union select 'simple') s);
+end $$;
+
+create or replace function mailrow.letters_pattern(p_folded text) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return (
+        select replace(replace(replace(string_agg(coalesce(c.class, l.letter), '' order by l.n),
+                   '[sśŝşšș][sśŝşšș]', '(?:ss|ß)'), '[aàáâãäåāăąǎ][eèéêëēĕėęě]', '(?:[aàáâãäåāăąǎ][eèéêëēĕėęě]|æ)'),
+                   '[oòóôõöøōŏőǒ][eèéêëēĕėęě]', '(?:[oòóôõöøōŏőǒ][eèéêëēĕėęě]|œ)')
+        from string_to_table(p_folded, null) with ordinality as l (letter, n)
+        left join (select left(k, 1) as letter, '[' || k || ']' as class
+                   from unnest('{aàáâãäåāăąǎ,cçćĉċč,dďđð,eèéêëēĕėęě,gĝğġģ,hĥħ,iìíîïĩīĭįıǐ,jĵ,kķ,lĺļľŀł,nñńņňŋ,oòóôõöøōŏőǒ,rŕŗř,sśŝşšș,tţťŧț,uùúûüũūŭůűųǔ,wŵ,yýÿŷ,zźżž,αά,εέ,ηή,ιίϊΐ,οό,υύϋΰ,ωώ,σς,её}'::text[]) k) c
+               using (letter));
+end $$;
