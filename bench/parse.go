@@ -84,7 +84,7 @@ func measureSearch(ctx context.Context, r *report.Report, srv *server.Server, pa
 		}
 	}
 	err := server.With(ctx, databases[0], func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "drop index mailrow.messages_by_word, mailrow.messages_to_index")
+		_, err := conn.Exec(ctx, "drop index mailrow.messages_by_word, mailrow.messages_by_field, mailrow.messages_to_index")
 		return err
 	})
 	if err != nil {

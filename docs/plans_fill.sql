@@ -1,7 +1,7 @@
 -- Fills a migrated database with as many messages as mailrow.scale says: made up,
 -- but spread as real ones are.
 set synchronous_commit = off;
-drop index mailrow.messages_by_word; -- search() has plans and tests of its own
+drop index mailrow.messages_by_word, mailrow.messages_by_field; -- search() has plans and tests of its own
 insert into mailrow.accounts (account_id, name)
 select 1000000 + i, case i when 1 then 'ann@example.com' else 'user' || i || '@example.com' end from generate_series(1, 200) i;
 insert into mailrow.mailboxes (account_id, mailbox_id, name)
