@@ -341,23 +341,30 @@ create or replace function mailrow.take_out(
     p_raw bytea, p_cuts integer[], out raw bytea, out recipe integer[], out contents bytea[]
 ) language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
 declare
-    v_pieces bytea[] := '{}';
-    v_from   integer := 0;
-    v_blob   integer := 0;
+    v_pieces  bytea[] := '{}';
+    v_from    integer := 0;
+    v_blob    integer := 0;
+    v_cut     bytea;
+    v_content bytea;
 begin
     recipe := '{}';
     contents := '{}';
     for i in 1 .. cardinality(p_cuts) by 4 loop
         v_blob := v_blob + 1;
-        contents := contents || decode(convert_from(substring(p_raw from p_cuts[i] + 1 for p_cuts[i + 1] - p_cuts[i]), 'UTF8'), 'base64');
+        v_cut := substring(p_raw from p_cuts[i] + 1 for p_cuts[i + 1] - p_cuts[i]);
+        v_content := decode(convert_from(v_cut, 'UTF8'), 'base64');
+        -- Between the cuts, put_back() has the pieces as they are here; and substring() refuses one
+        -- of less than nothing, where a cut begins before the one before it has ended.
+        if length(v_cut) <> p_cuts[i + 1] - p_cuts[i]
+           or mailrow.wrap_base64(v_content, p_cuts[i + 2], p_cuts[i + 3]) is distinct from v_cut then
+            raise exception 'mailrow: what was taken out of a mail does not give it back' using errcode = 'data_exception';
+        end if;
+        contents := contents || v_content;
         recipe := recipe || array[p_cuts[i], p_cuts[i + 1] - p_cuts[i], v_blob, p_cuts[i + 2], p_cuts[i + 3]];
         v_pieces := v_pieces || substring(p_raw from v_from + 1 for p_cuts[i] - v_from);
         v_from := p_cuts[i + 1];
     end loop;
     raw := (select string_agg(piece, ''::bytea) from unnest(v_pieces) piece) || substring(p_raw from v_from + 1);
-    if mailrow.put_back(raw, recipe, contents) is distinct from p_raw then
-        raise exception 'mailrow: what was taken out of a mail does not give it back' using errcode = 'data_exception';
-    end if;
 exception when others then
     -- Whatever goes wrong here, the mail is stored: whole.
     raw := p_raw;
