@@ -75,7 +75,9 @@ func (a *arguments) bool(b bool) {
 
 func (a *arguments) int2(n int16) { a.in(oidInt2, binary.BigEndian.AppendUint16(a.room, uint16(n))) }
 
-func (a *arguments) int4(n int) { a.in(oidInt4, binary.BigEndian.AppendUint32(a.room, uint32(int32(n)))) }
+func (a *arguments) int4(n int) {
+	a.in(oidInt4, binary.BigEndian.AppendUint32(a.room, uint32(int32(n))))
+}
 
 func (a *arguments) int8(n int64) { a.in(oidInt8, binary.BigEndian.AppendUint64(a.room, uint64(n))) }
 
