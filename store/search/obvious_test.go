@@ -161,7 +161,7 @@ func TestSearchFindsWhatIsThere(t *testing.T) {
 	b.exec(t, `select mailrow.grant_account($1, 'bob@example.com')`, bob)
 	reader := b.as(t, bob)
 	found := 0
-	for range needs.Times(60, 3000) {
+	for range needs.Times(40, 3000) {
 		query, sql := anyQuery(numbers, 2)
 		rows, err := b.conn.Query(ctx, `select id, account_id = 2 from public.obvious where `+sql+` order by received_at desc, id desc`, pgx.QueryExecModeSimpleProtocol)
 		if err != nil {
@@ -242,7 +242,7 @@ func TestPhrasesAreFoundAsIfFolded(t *testing.T) {
 	b := newBox(t)
 	numbers := rand.New(rand.NewPCG(15, 16))
 	found := 0
-	for range needs.Times(1500, 200_000) {
+	for range needs.Times(500, 200_000) {
 		text, phrase := odd(numbers, 1+numbers.IntN(12)), odd(numbers, 1+numbers.IntN(3))
 		if cut := []rune(text); numbers.IntN(2) == 0 {
 			from := numbers.IntN(len(cut))
