@@ -3,7 +3,9 @@ package store_test
 import (
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -42,6 +44,26 @@ func TestBodyThatTheServerCannotTake(t *testing.T) {
 	}
 	for _, problem := range different(t, conn, id, []byte(twoParts)) {
 		t.Error(problem)
+	}
+}
+
+// No index keeps a mail out, whatever its addresses and ids are.
+func TestNothingIsTooLongForAnIndex(t *testing.T) {
+	dsn := deliverytest.Database(t)
+	conn := connect(t, dsn)
+	long := make([]byte, 12_000)
+	rand.NewChaCha8([32]byte{}).Read(long) // what cannot be compressed
+	word := hex.EncodeToString(long)
+	mail := func(n string) []byte {
+		return fmt.Appendf(nil, "From: %[1]s@example.com\nSender: %[1]s@example.com\nReply-To: %[1]s@example.com\nTo: %[1]s@example.com\n"+
+			"Message-ID: <%[1]s%[2]s@x>\nIn-Reply-To: <%[1]s@y>\nReferences: <%[1]s@y>\nList-Id: <%[1]s.example.com>\nSubject: %[2]s\n"+
+			"Content-Type: application/%[1]s; name=%[1]s\n\nfile\n", word, n)
+	}
+	deliverTo(t, dsn, "ann@example.com", mail("once"), false)
+	deliverTo(t, dsn, "ann@example.com", mail("goes on"), true)
+	got := rows(t, conn, `select subject from mailrow.mail where from_address = $1 order by id`, word+"@example.com")
+	if want := []string{"once", "goes on"}; !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
 	}
 }
 
