@@ -168,7 +168,7 @@ begin
            p.encoding, p.size, p.header_start, p.body_start, p.body_end, p.attachment,
            case when p.blob is null then p.kept else 'blob' end,
            case when p.blob is not null then (v_divided[p.of]).blobs[p.blob]
-                when p.attachment then mailrow.hash_in_raw(mailrow.raw_at(p_raws, p_starts, p.of), p.body_start, p.body_end, p.kept) end
+                when p.attachment then mailrow.hash_in_raw(p_raws, p_starts[p.of] + p.body_start, p_starts[p.of] + p.body_end, p.kept) end
     from (select u.*, mailrow.blob_of(u.cut, u.content, (v_divided[u.of]).recipe) as blob
           from unnest(p_parts) u where v_ids[u.of] = v_new[u.of]) p;
     insert into mailrow.message_addresses (account_id, message, "position", field, address, name)

@@ -98,6 +98,7 @@ func TestManyPartsAreLinearInTheDatabase(t *testing.T) {
 	content := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("0123456789abcdef", 96)))
 	for _, test := range []struct{ name, header, body, read string }{
 		{"base64 files", "Content-Type: image/png\nContent-Transfer-Encoding: base64", content, "select length(mailrow.raw($1))"},
+		{"files as they are", "Content-Type: application/x-log", strings.Repeat("some line\n", 200), "select length(mailrow.raw($1))"},
 		{"texts", "Content-Type: text/plain", strings.Repeat("some text ", 60), `select length("text") from mailrow.mail where id = $1`},
 		{"quoted-printable", "Content-Type: text/plain\nContent-Transfer-Encoding: quoted-printable", strings.Repeat("=C3=A4", 100), `select length("text") from mailrow.mail where id = $1`},
 	} {
