@@ -71,10 +71,6 @@ end $$;
 comment on function mailrow.field_words is
     'What messages_by_field holds of a message: each word of its subject, addresses, list and file names with the name of the field, and marks as those of search_words(). Never fails, whatever a mail has.';
 
--- What they cost, so that they are never evaluated where an index knows.
-alter function mailrow.search_words cost 100000;
-alter function mailrow.field_words cost 5000;
-
 create index messages_by_field on mailrow.messages using gin (mailrow.field_words(
     account_id, id, subject, from_name, from_address, sender_address, to_addresses, cc_addresses, recipient_names, list_id, attachment_names))
     with (fastupdate = on) where language is not null;
@@ -365,17 +361,15 @@ language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
     v_folded constant text := 'mailrow.search_text(m.subject, m.from_name, m.from_address, m.sender_address, m.to_addresses, m.cc_addresses, '
         'm.reply_to, m.recipient_names, m.attachment_names, m.list_id, mailrow.read_pieces(m."text", m.raw, m.text_pieces))';
-    v_where  constant text := case
-        -- As in the definitions of the indexes.
-        when p_kind = 'words' then format('m.language is not null and mailrow.search_words(m.language, m.account_id, m.id, m.size, m.attachment_names, %s) @@ %L::tsquery and ',
-                                          v_folded, p_words)
-        when p_kind = 'fields' then format('m.language is not null and mailrow.field_words(m.account_id, m.id, m.subject, m.from_name, m.from_address, m.sender_address, '
-                                           'm.to_addresses, m.cc_addresses, m.recipient_names, m.list_id, m.attachment_names) @@ %L::tsquery and ', p_words)
-        when p_kind = 'waiting' and p_words is not null then format('v.words @@ %L::tsquery and ', p_words)
-        else '' end || p_conditions;
+    -- As in the definitions of the indexes.
+    v_index  constant text := case p_kind
+        when 'words' then format('mailrow.search_words(m.language, m.account_id, m.id, m.size, m.attachment_names, %s) @@ %L::tsquery', v_folded, p_words)
+        when 'fields' then format('mailrow.field_words(m.account_id, m.id, m.subject, m.from_name, m.from_address, m.sender_address, '
+                                  'm.to_addresses, m.cc_addresses, m.recipient_names, m.list_id, m.attachment_names) @@ %L::tsquery', p_words) end;
+    v_where  constant text := case when p_kind = 'waiting' and p_words is not null then format('v.words @@ %L::tsquery and ', p_words) else '' end || p_conditions;
     v_words  constant boolean := strpos(v_where, 'v.words') > 0;
-    -- In their order, so that a limit ends it early; and each by itself, so that no texts
-    -- are read but of these, whatever the planner thinks of tables that it knows little of.
+    -- In their order, so that a limit ends it early. Each is looked up by itself: the
+    -- planner knows little of how much an index finds, and nothing of what a text costs.
     v_listed constant text := ' order by l.received_at desc, l.id desc offset 0) w '
         'cross join lateral (select d.* from mailrow.deliveries d where d.account_id = w.account_id and d.id = w.id offset 0) d '
         'cross join lateral (select m.* from mailrow.messages m where m.account_id = w.account_id and m.id = w.message offset 0) m';
@@ -385,7 +379,9 @@ begin
             when 'waiting' then 'from (select l.account_id, l.id, l.message, l.received_at from mailrow.messages m '
                 'join mailrow.deliveries l on l.account_id = m.account_id and l.message = m.id where m.language is null' || v_listed
             when 'listed' then 'from (select l.* from l' || v_listed
-            else 'from mailrow.messages m join mailrow.deliveries d on d.account_id = m.account_id and d.message = m.id' end
+            when 'any' then 'from mailrow.messages m join mailrow.deliveries d on d.account_id = m.account_id and d.message = m.id'
+            else 'from (select m.* from mailrow.messages m where m.language is not null and ' || v_index || ' offset 0) m '
+                'cross join lateral (select d.* from mailrow.deliveries d where d.account_id = m.account_id and d.message = m.id offset 0) d' end
         || case when v_words or strpos(v_where, 'x.folded') > 0
                 then ' cross join lateral (select ' || v_folded || ' as folded offset 0) x' else '' end
         || case when v_words

@@ -307,6 +307,110 @@ begin
     return v_delivery;
 end $$;
 
+-- Attachments. Most mails that have any have one, which needs no arrays and no sorting: what
+-- goes through them is copied each time.
+
+create or replace function mailrow.put_back(p_raw bytea, p_recipe integer[], p_contents bytea[]) returns bytea
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+declare
+    v_raw    bytea := p_raw || ''::bytea;  -- taken out of TOAST once, not for every piece
+    v_pieces bytea[] := '{}';
+    v_from   integer := 1;
+    v_taken  integer := 0;
+    v_upto   integer;
+begin
+    if p_recipe is null then
+        return p_raw;
+    elsif cardinality(p_recipe) = 5 then
+        return substring(v_raw for p_recipe[1]) || mailrow.wrap_base64(p_contents[p_recipe[3]], p_recipe[4], p_recipe[5])
+               || substring(v_raw from p_recipe[1] + 1);
+    end if;
+    for i in 1 .. cardinality(p_recipe) by 5 loop
+        v_upto := p_recipe[i] - v_taken + 1;
+        -- One || at a time: two would copy the array.
+        v_pieces := v_pieces || substring(v_raw from v_from for v_upto - v_from);
+        v_pieces := v_pieces || mailrow.wrap_base64(p_contents[p_recipe[i + 2]], p_recipe[i + 3], p_recipe[i + 4]);
+        v_from := v_upto;
+        v_taken := v_taken + p_recipe[i + 1];
+    end loop;
+    -- unnest() gives them in their order.
+    return (select string_agg(piece, ''::bytea) from unnest(v_pieces) piece) || substring(v_raw from v_from);
+end $$;
+
+create or replace function mailrow.take_out(
+    p_raw bytea, p_cuts integer[], out raw bytea, out recipe integer[], out contents bytea[]
+) language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+declare
+    v_pieces  bytea[] := '{}';
+    v_from    integer := 0;
+    v_blob    integer := 0;
+    v_cut     bytea;
+    v_content bytea;
+begin
+    recipe := '{}';
+    contents := '{}';
+    for i in 1 .. cardinality(p_cuts) by 4 loop
+        v_blob := v_blob + 1;
+        v_cut := substring(p_raw from p_cuts[i] + 1 for p_cuts[i + 1] - p_cuts[i]);
+        v_content := decode(convert_from(v_cut, 'UTF8'), 'base64');
+        -- Between the cuts, put_back() has the pieces as they are here; and substring() refuses one
+        -- of less than nothing, where a cut begins before the one before it has ended.
+        if length(v_cut) <> p_cuts[i + 1] - p_cuts[i]
+           or mailrow.wrap_base64(v_content, p_cuts[i + 2], p_cuts[i + 3]) is distinct from v_cut then
+            raise exception 'mailrow: what was taken out of a mail does not give it back' using errcode = 'data_exception';
+        end if;
+        contents := contents || v_content;
+        recipe := recipe || array[p_cuts[i], p_cuts[i + 1] - p_cuts[i], v_blob, p_cuts[i + 2], p_cuts[i + 3]];
+        v_pieces := v_pieces || substring(p_raw from v_from + 1 for p_cuts[i] - v_from);
+        v_from := p_cuts[i + 1];
+    end loop;
+    raw := (select string_agg(piece, ''::bytea) from unnest(v_pieces) piece) || substring(p_raw from v_from + 1);
+exception when others then
+    -- Whatever goes wrong here, the mail is stored: whole.
+    raw := p_raw;
+    recipe := null;
+    contents := '{}';
+end $$;
+
+create or replace function mailrow.divide(
+    p_raw bytea, p_cuts integer[], p_contents bytea[],
+    out raw bytea, out recipe integer[], out contents bytea[], out blobs bytea[]
+) language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    raw := p_raw;
+    if p_cuts is not null then
+        select t.raw, t.recipe, t.contents into raw, recipe, contents from mailrow.take_out(p_raw, p_cuts) t;
+    end if;
+    if p_contents is not null then
+        contents := contents || p_contents;
+    end if;
+    if cardinality(contents) = 1 then
+        blobs := array[sha256(contents[1])];
+    else
+        blobs := (select array_agg(sha256(c)) from unnest(contents) c);
+    end if;
+end $$;
+
+create or replace function mailrow.keep_blobs(p_account bigint, p_sha256 bytea[], p_contents bytea[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_distinct constant bigint := (select count(distinct s) from unnest(p_sha256) s);
+    v_kept     bigint;
+begin
+    -- In order of their hashes, so that two deliveries cannot deadlock. The locks
+    -- keep delete_mail() from removing what is there; what it has just removed comes anew.
+    loop
+        insert into mailrow.blobs (account_id, sha256, content)
+        select p_account, b.s, p_contents[b.n]
+        from (select distinct on (s) s, n from unnest(p_sha256) with ordinality as t (s, n) order by s) b
+        on conflict on constraint blobs_pkey do nothing;
+        select count(*) into v_kept
+        from (select from mailrow.blobs b
+              where b.account_id = p_account and b.sha256 = any (p_sha256) order by b.sha256 for key share) k;
+        exit when v_kept = v_distinct;
+    end loop;
+end $$;
+
 -- A hash index keeps equal values in a chain of pages, from whose beginning each new one
 -- looks for room: the hundred-thousandth mail of one sender, or with one logo, costs 20 us
 -- more than the first, and so on. A B-tree finds the end at once, but takes no value of

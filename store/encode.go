@@ -19,6 +19,7 @@ type arguments struct {
 	values  [][]byte
 	types   []uint32
 	format  []int16
+	room    []byte // of the values
 	cleaned bool
 }
 
@@ -46,7 +47,9 @@ const (
 const binaryFormat = 1
 
 func newArguments(n int) *arguments {
-	return &arguments{values: make([][]byte, 0, n), types: make([]uint32, 0, n), format: make([]int16, 0, n)}
+	return &arguments{
+		values: make([][]byte, 0, n), types: make([]uint32, 0, n), format: make([]int16, 0, n), room: make([]byte, 0, 32*n),
+	}
 }
 
 func (a *arguments) add(oid uint32, format int16, value []byte) {
@@ -55,32 +58,32 @@ func (a *arguments) add(oid uint32, format int16, value []byte) {
 	a.format = append(a.format, format)
 }
 
-func (a *arguments) bool(b bool) {
-	v := []byte{0}
-	if b {
-		v[0] = 1
-	}
-	a.add(oidBool, binaryFormat, v)
+// in adds a value that was appended to room; with is room and the value.
+func (a *arguments) in(oid uint32, with []byte) {
+	from := len(a.room)
+	a.room = with
+	a.add(oid, binaryFormat, with[from:len(with):len(with)])
 }
 
-func (a *arguments) int2(n int16) {
-	a.add(oidInt2, binaryFormat, binary.BigEndian.AppendUint16(nil, uint16(n)))
+func (a *arguments) bool(b bool) {
+	v := byte(0)
+	if b {
+		v = 1
+	}
+	a.in(oidBool, append(a.room, v))
 }
+
+func (a *arguments) int2(n int16) { a.in(oidInt2, binary.BigEndian.AppendUint16(a.room, uint16(n))) }
 
 func (a *arguments) int4(n int) {
-	a.add(oidInt4, binaryFormat, binary.BigEndian.AppendUint32(nil, uint32(int32(n))))
+	a.in(oidInt4, binary.BigEndian.AppendUint32(a.room, uint32(int32(n))))
 }
 
-func (a *arguments) int8(n int64) {
-	a.add(oidInt8, binaryFormat, binary.BigEndian.AppendUint64(nil, uint64(n)))
-}
+func (a *arguments) int8(n int64) { a.in(oidInt8, binary.BigEndian.AppendUint64(a.room, uint64(n))) }
 
 func (a *arguments) bytea(b []byte) { a.add(oidBytea, binaryFormat, b) }
 
-func (a *arguments) text(s string) {
-	s = a.clean(s)
-	a.add(oidText, binaryFormat, append(make([]byte, 0, len(s)), s...))
-}
+func (a *arguments) text(s string) { a.in(oidText, append(a.room, a.clean(s)...)) }
 
 func (a *arguments) clean(s string) string {
 	s, changed := message.Clean(s)
@@ -112,11 +115,12 @@ func (a *arguments) inetOrNull(address netip.Addr) {
 		return
 	}
 	const inet, inet6 = 2, 3 // PGSQL_AF_INET and its like, wherever the server runs
-	b := []byte{inet, byte(address.BitLen()), 0, byte(address.BitLen() / 8)}
+	family := byte(inet)
 	if address.Is6() {
-		b[0] = inet6
+		family = inet6
 	}
-	a.add(oidInet, binaryFormat, append(b, address.AsSlice()...))
+	b := append(a.room, family, byte(address.BitLen()), 0, byte(address.BitLen()/8))
+	a.in(oidInet, append(b, address.AsSlice()...))
 }
 
 // timeOrNull sends the zero time as NULL. PostgreSQL counts microseconds from
@@ -128,7 +132,7 @@ func (a *arguments) timeOrNull(t time.Time) {
 	}
 	epoch := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	micro := t.UnixMicro() - epoch.UnixMicro()
-	a.add(oidTimestamptz, binaryFormat, binary.BigEndian.AppendUint64(nil, uint64(micro)))
+	a.in(oidTimestamptz, binary.BigEndian.AppendUint64(a.room, uint64(micro)))
 }
 
 // textsOrNull sends an empty list as NULL.
@@ -142,7 +146,7 @@ func (a *arguments) textsOrNull(list []string) {
 
 // textArray sends n elements; one that at reports false for is NULL.
 func (a *arguments) textArray(n int, at func(i int) (string, bool)) {
-	b := arrayHeader(n, oidText, 16*n)
+	b := appendArrayHeader(a.room, n, oidText)
 	for i := range n {
 		s, ok := at(i)
 		if !ok {
@@ -153,16 +157,16 @@ func (a *arguments) textArray(n int, at func(i int) (string, bool)) {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
 		b = append(b, s...)
 	}
-	a.add(oidTextArray, binaryFormat, b)
+	a.in(oidTextArray, b)
 }
 
 // byteaArray sends n elements, nil as NULL.
 func (a *arguments) byteaArray(n int, at func(i int) []byte) {
-	b := arrayHeader(n, oidBytea, 20*n)
+	b := appendArrayHeader(a.room, n, oidBytea)
 	for i := range n {
 		b = appendValue(b, at(i))
 	}
-	a.add(oidByteaArray, binaryFormat, b)
+	a.in(oidByteaArray, b)
 }
 
 func (a *arguments) int8OrNull(n *int64) {
@@ -174,23 +178,23 @@ func (a *arguments) int8OrNull(n *int64) {
 }
 
 func (a *arguments) int8Array(list []int64) {
-	b := arrayHeader(len(list), oidInt8, 12*len(list))
+	b := appendArrayHeader(a.room, len(list), oidInt8)
 	for _, n := range list {
 		b = binary.BigEndian.AppendUint32(b, 8)
 		b = binary.BigEndian.AppendUint64(b, uint64(n))
 	}
-	a.add(oidInt8Array, binaryFormat, b)
+	a.in(oidInt8Array, b)
 }
 
 func (a *arguments) boolArray(n int, at func(i int) bool) {
-	b := arrayHeader(n, oidBool, 5*n)
+	b := appendArrayHeader(a.room, n, oidBool)
 	for i := range n {
 		b = append(b, 0, 0, 0, 1, 0)
 		if at(i) {
 			b[len(b)-1] = 1
 		}
 	}
-	a.add(oidBoolArray, binaryFormat, b)
+	a.in(oidBoolArray, b)
 }
 
 // int4ArrayOrNull sends an empty list as NULL.
@@ -203,18 +207,22 @@ func (a *arguments) int4ArrayOrNull(n int, at func(i int) int) {
 }
 
 func (a *arguments) int4Array(n int, at func(i int) int) {
-	b := arrayHeader(n, oidInt4, 8*n)
+	b := appendArrayHeader(a.room, n, oidInt4)
 	for i := range n {
 		b = binary.BigEndian.AppendUint32(b, 4)
 		b = binary.BigEndian.AppendUint32(b, uint32(int32(at(i))))
 	}
-	a.add(oidInt4Array, binaryFormat, b)
+	a.in(oidInt4Array, b)
 }
 
-// arrayHeader begins an array of one dimension with lower bound 1, as
-// PostgreSQL's array_recv wants it; an empty array has no dimension.
+// arrayHeader begins an array that takes about size bytes.
 func arrayHeader(n int, element uint32, size int) []byte {
-	b := make([]byte, 0, 20+size)
+	return appendArrayHeader(make([]byte, 0, 20+size), n, element)
+}
+
+// appendArrayHeader begins an array of one dimension with lower bound 1, as
+// PostgreSQL's array_recv wants it; an empty array has no dimension.
+func appendArrayHeader(b []byte, n int, element uint32) []byte {
 	dimensions := uint32(1)
 	if n == 0 {
 		dimensions = 0

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,4 +68,49 @@ func wrapped(text string, length int, lineEnd string) string {
 		lines, text = append(lines, text[:length]), text[length:]
 	}
 	return strings.Join(append(lines, text), lineEnd)
+}
+
+// Whatever the cuts are, what take_out() makes of a mail gives it back.
+func TestWrongCuts(t *testing.T) {
+	ctx := t.Context()
+	conn := connect(t, deliverytest.Database(t))
+	block := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(text, 20))) }
+	mail, ends := "", []int32{-5, 0}
+	for i, text := range []string{"one", "second", "the third"} {
+		mail += fmt.Sprintf("head %d\n", i)
+		ends = append(ends, int32(len(mail)))
+		mail += block(text)
+		ends = append(ends, int32(len(mail)-4), int32(len(mail)))
+	}
+	ends = append(ends, int32(len(mail)+10))
+	numbers := rand.New(rand.NewPCG(1, 2))
+	taken := map[int]int{}
+	for range 2000 {
+		cuts := []int32{}
+		for range 1 + numbers.IntN(3) {
+			cuts = append(cuts, ends[numbers.IntN(len(ends))], ends[numbers.IntN(len(ends))], int32(numbers.IntN(8)/7*76), int32(numbers.IntN(2)))
+		}
+		if numbers.IntN(2) == 0 { // as they should be, more or less
+			slices.SortFunc(cuts, func(x, y int32) int { return int(x) - int(y) })
+			cuts = slices.DeleteFunc(cuts, func(n int32) bool { return n == 76 })
+			for i := 2; i <= len(cuts); i += 4 {
+				cuts = slices.Insert(cuts, i, 0, 0)
+			}
+			cuts = cuts[:len(cuts)/4*4]
+		}
+		if len(cuts) == 0 {
+			continue
+		}
+		var same bool
+		var contents int
+		err := conn.QueryRow(ctx, `select mailrow.put_back(t.raw, t.recipe, t.contents) is not distinct from $1, cardinality(t.contents)
+			from mailrow.take_out($1, $2) t`, []byte(mail), cuts).Scan(&same, &contents)
+		if err != nil || !same {
+			t.Fatalf("cuts %v: %v, the mail is back: %v", cuts, err, same)
+		}
+		taken[contents]++
+	}
+	if taken[0] == 0 || taken[1] == 0 || taken[2] == 0 {
+		t.Errorf("contents taken out: %v", taken)
+	}
 }

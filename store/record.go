@@ -28,7 +28,7 @@ func (a *arguments) records(element uint32, size int, write func(r *records)) {
 }
 
 func (r *records) row() *arguments {
-	r.values, r.types, r.format = r.values[:0], r.types[:0], r.format[:0]
+	r.values, r.types, r.format, r.room = r.values[:0], r.types[:0], r.format[:0], r.room[:0]
 	return &r.arguments
 }
 

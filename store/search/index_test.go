@@ -181,6 +181,7 @@ func TestPlans(t *testing.T) {
 	ctx := context.Background()
 	b := newBox(t)
 	b.many(t, 5, 50_000)
+	b.exec(t, `update mailrow.messages set text = text || ' earlier' where id <= 45000`)
 	b.index(t)
 	b.exec(t, `vacuum analyze mailrow.messages`)
 	for _, test := range []struct {
@@ -196,6 +197,7 @@ func TestPlans(t *testing.T) {
 		{"-w1", 20, 8000},
 		{"w1 account:user3@example.org", 20, 8000},
 		{"from:sender7 w5", 20, 10000},
+		{"earlier", 20, 80000},
 		{"subject:49999", 20, 1000},
 		{"from:sender7", 20, 8000},
 		{"w1 before:20d", 20, 8000},
@@ -219,6 +221,11 @@ func TestPlans(t *testing.T) {
 		if got > test.most {
 			t.Errorf("%q, limit %v: %d pages read", test.query, test.limit, got)
 		}
+	}
+	// None of the newest has it, and too many have it to list them all.
+	results, err := search.Search(ctx, b.conn, "earlier", search.Options{Limit: 20})
+	if err != nil || len(results) != 20 || results[0].ID != 45000 || results[19].ID != 44981 {
+		t.Errorf("a word of earlier mail: %v, %v", results, err)
 	}
 	for index, sql := range map[string]string{
 		"messages_by_word":  `mailrow.indexed_sql(row('words', 'w5', 'true', null, 20))`,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"mailrow/internal/deliverytest"
 	"mailrow/internal/needs"
 	"mailrow/store/search"
 )
@@ -54,7 +55,12 @@ func oddMail(t *testing.T, numbers *rand.Rand, mails int) *box {
 		}
 		return list
 	}
-	for id := 1; id <= mails; id++ {
+	const apart = 8 // ids, of which the index knows ranges of 1024
+	for n := 1; n <= mails; n++ {
+		id, age := n*apart, mails-n+numbers.IntN(20)
+		if numbers.IntN(4) == 0 {
+			age += numbers.IntN(mails / 2)
+		}
 		account := 1 + min(1, numbers.IntN(4))
 		names, tos, ccs := list(), list(), list()
 		var files []string
@@ -68,7 +74,7 @@ func oddMail(t *testing.T, numbers *rand.Rand, mails int) *box {
 			account, id, text(6), text(3), text(3), text(2), tos, ccs, names, text(3), files, text(20))
 		batch.Queue(`
 			insert into mailrow.deliveries (account_id, id, message, mailbox, received_at, source, recipient)
-			values ($1, $2, $2, $3, now() - $4 * interval '1 hour', 'x', 'user@example.org')`, account, id, numbers.IntN(2), mails-id+numbers.IntN(20))
+			values ($1, $2, $2, $3, now() - $4 * interval '1 hour', 'x', 'user@example.org')`, account, id, numbers.IntN(2), age)
 		for i, address := range slices.Concat(tos, ccs) {
 			field, name := "to", ""
 			if i >= len(tos) {
@@ -85,7 +91,7 @@ func oddMail(t *testing.T, numbers *rand.Rand, mails int) *box {
 		t.Fatal(err)
 	}
 	b.index(t)
-	b.exec(t, `update mailrow.messages set language = null where id % 97 = 0 or id > $1 - 5`, mails)
+	b.exec(t, `update mailrow.messages set language = null where id % 97 = 0 or id > $1`, (mails-5)*apart)
 	b.exec(t, `analyze mailrow.deliveries`)
 	b.exec(t, `
 		create table public.obvious as
@@ -160,7 +166,7 @@ func TestSearchFindsWhatIsThere(t *testing.T) {
 	b.exec(t, `select mailrow.grant_account($1, 'bob@example.com')`, bob)
 	reader := b.as(t, bob)
 	found := 0
-	for range needs.Times(60, 3000) {
+	for range needs.Times(40, 3000) {
 		query, sql := anyQuery(numbers, 2)
 		rows, err := b.conn.Query(ctx, `select id, account_id = 2 from public.obvious where `+sql+` order by received_at desc, id desc`, pgx.QueryExecModeSimpleProtocol)
 		if err != nil {
@@ -203,5 +209,99 @@ func TestSearchFindsWhatIsThere(t *testing.T) {
 	t.Logf("found something %d times", found)
 	if found == 0 {
 		t.Error("nothing was ever found")
+	}
+}
+
+// Of a character that known_characters() names it is known what becomes of it: a letter
+// with an accent, nothing, or no ASCII; those that become two letters it names only
+// beside words that do not have the two.
+func TestKnownCharacters(t *testing.T) {
+	b := newBox(t)
+	type character struct{ Character, Folded string }
+	rows, err := b.conn.Query(context.Background(), `
+		select c, f
+		from (select chr(i) as c, mailrow.fold('x' || chr(i) || 'y') as f from generate_series(128, 131071) i where i not between 55296 and 57343) s
+		where c ~ mailrow.known_characters('x') and f ~ '^x(|.*[a-z0-9].*)y$'
+		  and (length(f) > 3 or lower('x' || c || 'y' collate "C") !~ ('^' || mailrow.accented_pattern(f) || '$'))`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	double, err := pgx.CollectRows(rows, pgx.RowToStructByPos[character])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range double {
+		known := deliverytest.Rows(t, b.dsn, fmt.Sprintf("select '%s' ~ mailrow.known_characters('%s')", c.Character, c.Folded))
+		if len(c.Folded) != 4 || known[0] != "f" {
+			t.Errorf("%s becomes %q, and is known beside that: %s", c.Character, c.Folded, known[0])
+		}
+	}
+	if len(double) != 8 {
+		t.Errorf("%d characters become two letters, want 8", len(double))
+	}
+}
+
+// A phrase is found where folding the text and the phrase finds it, whatever both hold.
+func TestPhrasesAreFoundAsIfFolded(t *testing.T) {
+	ctx := context.Background()
+	b := newBox(t)
+	numbers := rand.New(rand.NewPCG(15, 16))
+	found := 0
+	for range needs.Times(500, 200_000) {
+		text, phrase := odd(numbers, 1+numbers.IntN(12)), odd(numbers, 1+numbers.IntN(3))
+		if cut := []rune(text); numbers.IntN(2) == 0 {
+			from := numbers.IntN(len(cut))
+			phrase = string(cut[from:min(len(cut), from+1+numbers.IntN(12))])
+		}
+		prefix := numbers.IntN(3) == 0
+		var folded, sql string
+		if err := b.conn.QueryRow(ctx, `select mailrow.fold($1), mailrow.says_sql(mailrow.fold($1), $2, 'array[null, $1, ''x'']')`, phrase, prefix).Scan(&folded, &sql); err != nil {
+			t.Fatal(err)
+		}
+		if folded == "" {
+			continue
+		}
+		var says, holds bool
+		if err := b.conn.QueryRow(ctx, `select `+sql+`, strpos(' ' || mailrow.fold($1) || ' ', mailrow.phrase($2, $3)) > 0`,
+			pgx.QueryExecModeExec, text, folded, prefix).Scan(&says, &holds); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		if says != holds {
+			t.Errorf("%q in %q, prefix %v: %v, folded %v", phrase, text, prefix, says, holds)
+		}
+		if holds {
+			found++
+		}
+	}
+	if found == 0 {
+		t.Error("nothing was ever found")
+	}
+}
+
+// A mail whose fields hold more than an index takes is indexed and found all the same.
+func TestFieldsWithoutEnd(t *testing.T) {
+	b := newBox(t)
+	var many strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&many, "word%d ", i)
+	}
+	b.deliver(t, "bob@example.org", "long", "From: ann@example.com\nSubject: "+many.String()+"\n\nx\n")
+	b.deliver(t, "bob@example.org", "one word", "From: ann@example.com\nSubject: "+strings.Repeat("abcdefghij", 90)+"\n\nx\n")
+	b.deliver(t, "bob@example.org", "short", "From: bob@example.com\nSubject: word77777\n\nx\n")
+	b.index(t)
+	for query, want := range map[string]string{
+		"subject:word77777":                                    "long short",
+		"subject:word77777 from:ann":                           "long",
+		"subject:nothing":                                      "",
+		"subject:" + strings.Repeat("abcdefghij", 90):          "one word",
+		"subject:" + strings.Repeat("abcdefghij", 89) + "*":    "one word",
+		"subject:" + strings.Repeat("abcdefghij", 6):           "",
+		"subject:" + strings.Repeat("abcdefghij", 6) + "* -zz": "one word",
+	} {
+		for _, limit := range []int{0, 20} {
+			if got := strings.Join(b.find(t, query, search.Options{Limit: limit}), " "); got != want {
+				t.Errorf("%.60s, limit %d: got %q, want %q", query, limit, got, want)
+			}
+		}
 	}
 }
