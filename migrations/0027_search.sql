@@ -452,7 +452,7 @@ declare
     -- deliveries. How many of them match, a window tells too late where texts are read.
     c_list       constant integer := case when p_plan.heavy is null then 2000 else 4000 end;
     v_total      constant bigint := (select c.reltuples from pg_class c where c.oid = 'mailrow.deliveries'::regclass);
-    v_deliveries bigint := greatest(400, 4 * p_plan.most);
+    v_deliveries bigint := greatest(400, 4 * p_plan.most::bigint);
     v_long       boolean := false;  -- the list of all is longer than c_list
     v_window     mailrow.search_window;
     v_listed     bigint;

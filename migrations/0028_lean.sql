@@ -168,7 +168,7 @@ begin
            p.encoding, p.size, p.header_start, p.body_start, p.body_end, p.attachment,
            case when p.blob is null then p.kept else 'blob' end,
            case when p.blob is not null then (v_divided[p.of]).blobs[p.blob]
-                when p.attachment then mailrow.hash_in_raw(mailrow.raw_at(p_raws, p_starts, p.of), p.body_start, p.body_end, p.kept) end
+                when p.attachment then mailrow.hash_in_raw(p_raws, p_starts[p.of] + p.body_start, p_starts[p.of] + p.body_end, p.kept) end
     from (select u.*, mailrow.blob_of(u.cut, u.content, (v_divided[u.of]).recipe) as blob
           from unnest(p_parts) u where v_ids[u.of] = v_new[u.of]) p;
     insert into mailrow.message_addresses (account_id, message, "position", field, address, name)
@@ -413,9 +413,10 @@ end $$;
 
 -- A hash index keeps equal values in a chain of pages, from whose beginning each new one
 -- looks for room: the hundred-thousandth mail of one sender, or with one logo, costs 20 us
--- more than the first, and so on. A B-tree keeps them once, and finds the end at once.
--- This one compares bytes, serves = in every collation, and like 'noreply@%' as well.
+-- more than the first, and so on. A B-tree finds the end at once, but takes no value of
+-- more than 2704 bytes, and the From of a mail may be of any length: no index may keep a
+-- mail out. SP-GiST takes all, serves = in every collation, and like 'noreply@%' as well.
 drop index mailrow.messages_by_from;
-create index messages_by_from on mailrow.messages (from_address text_pattern_ops);
+create index messages_by_from on mailrow.messages using spgist (from_address);
 drop index mailrow.message_parts_by_sha256;
 create index message_parts_by_sha256 on mailrow.message_parts (sha256) where sha256 is not null;

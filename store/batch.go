@@ -279,11 +279,7 @@ func (c *Conn) deliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 			})
 		}
 	})
-	starts, raws := make([]int, 1, len(sorted)+1), make([]byte, 0, b.size)
-	for _, one := range sorted {
-		raws = append(raws, b.list[one.mail].Raw...)
-		starts = append(starts, len(raws))
-	}
+	starts, raws := b.raws(sorted)
 	args.int4Array(len(starts), func(i int) int { return starts[i] })
 	args.bytea(raws)
 	statement := batchStatement
@@ -300,6 +296,20 @@ func (c *Conn) deliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 		return nil, fmt.Errorf("store messages: %w", err)
 	}
 	return b.results(row, arrivals)
+}
+
+// raws gives the bytes of all contents, and where each begins and the last ends.
+func (b *Batch) raws(contents []*content) (starts []int, raws []byte) {
+	if len(contents) == 1 { // it may be large
+		raw := b.list[contents[0].mail].Raw
+		return []int{0, len(raw)}, raw
+	}
+	starts, raws = make([]int, 1, len(contents)+1), make([]byte, 0, b.size)
+	for _, one := range contents {
+		raws = append(raws, b.list[one.mail].Raw...)
+		starts = append(starts, len(raws))
+	}
+	return starts, raws
 }
 
 // recordSize is about what a part takes of an array of records, or an address.

@@ -3,7 +3,9 @@ package store_test
 import (
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +47,26 @@ func TestBodyThatTheServerCannotTake(t *testing.T) {
 	}
 }
 
+// No index keeps a mail out, whatever its addresses and ids are.
+func TestNothingIsTooLongForAnIndex(t *testing.T) {
+	dsn := deliverytest.Database(t)
+	conn := connect(t, dsn)
+	long := make([]byte, 12_000)
+	rand.NewChaCha8([32]byte{}).Read(long) // what cannot be compressed
+	word := hex.EncodeToString(long)
+	mail := func(n string) []byte {
+		return fmt.Appendf(nil, "From: %[1]s@example.com\nSender: %[1]s@example.com\nReply-To: %[1]s@example.com\nTo: %[1]s@example.com\n"+
+			"Message-ID: <%[1]s%[2]s@x>\nIn-Reply-To: <%[1]s@y>\nReferences: <%[1]s@y>\nList-Id: <%[1]s.example.com>\nSubject: %[2]s\n"+
+			"Content-Type: application/%[1]s; name=%[1]s\n\nfile\n", word, n)
+	}
+	deliverTo(t, dsn, "ann@example.com", mail("once"), false)
+	deliverTo(t, dsn, "ann@example.com", mail("goes on"), true)
+	got := rows(t, conn, `select subject from mailrow.mail where from_address = $1 order by id`, word+"@example.com")
+	if want := []string{"once", "goes on"}; !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
+	}
+}
+
 // A row whose text is not where it says is taken out of the way of all others.
 func TestIndexPassesWhatCannotBeRead(t *testing.T) {
 	ctx := context.Background()
@@ -76,6 +98,7 @@ func TestManyPartsAreLinearInTheDatabase(t *testing.T) {
 	content := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("0123456789abcdef", 96)))
 	for _, test := range []struct{ name, header, body, read string }{
 		{"base64 files", "Content-Type: image/png\nContent-Transfer-Encoding: base64", content, "select length(mailrow.raw($1))"},
+		{"files as they are", "Content-Type: application/x-log", strings.Repeat("some line\n", 200), "select length(mailrow.raw($1))"},
 		{"texts", "Content-Type: text/plain", strings.Repeat("some text ", 60), `select length("text") from mailrow.mail where id = $1`},
 		{"quoted-printable", "Content-Type: text/plain\nContent-Transfer-Encoding: quoted-printable", strings.Repeat("=C3=A4", 100), `select length("text") from mailrow.mail where id = $1`},
 	} {

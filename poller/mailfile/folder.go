@@ -40,11 +40,32 @@ type folder struct {
 }
 
 // listed is a mail that was read to be listed: who opens it while it is yielded need
-// not read it again.
+// not read it again, if nobody has touched the file since the listing began. It may be
+// half of one otherwise: nobody is kept from writing meanwhile.
 type listed struct {
-	place place
-	mail  []byte
-	large bool // mail is not all of it
+	file    *os.File
+	changed int64 // as in state
+	place   place
+	id      string
+	mail    []byte
+	large   bool // mail is not all of it
+}
+
+func newListed(file *os.File) (*listed, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return &listed{file: file, changed: changeOf(info)}, nil
+}
+
+// is reports whether it is the mail of an id at a place, as it is in the file.
+func (l *listed) is(p place, id string) bool {
+	if l == nil || l.place != p || l.id != id || l.large || l.changed == 0 {
+		return false
+	}
+	info, err := l.file.Stat()
+	return err == nil && changeOf(info) == l.changed
 }
 
 // Write takes bytes of the mail in. It never fails.
@@ -167,7 +188,11 @@ func (f *folder) entries(ctx context.Context, file *os.File, start, size int64, 
 	r := f.form.NewReader(io.NewSectionReader(whole{file, size}, start, size-start))
 	id := identity.New()
 	buffer := make([]byte, 64<<10)
-	now := &listed{}
+	now, err := newListed(file)
+	if err != nil {
+		yield(poller.Entry{}, fmt.Errorf("list mailbox %s: %w", f.path, err))
+		return
+	}
 	read := io.MultiWriter(id, now)
 	for {
 		if err := ctx.Err(); err != nil {
@@ -191,7 +216,7 @@ func (f *folder) entries(ctx context.Context, file *os.File, start, size int64, 
 			ID: id.String(), Size: id.Size(), Flags: mail.Flags, ReceivedAt: mail.ReceivedAt, Sender: mail.Sender,
 			Place: place{start + mail.Start, start + r.End()},
 		}
-		now.place, f.listed = entry.Place.(place), now
+		now.place, now.id, f.listed = entry.Place.(place), entry.ID, now
 		more := yield(entry, nil)
 		f.listed = nil
 		if !more {

@@ -22,8 +22,8 @@ var errOther = errors.New("other bytes stand in its place")
 
 func (f *folder) Open(ctx context.Context, e poller.Entry) (io.ReadCloser, error) {
 	p := e.Place.(place)
-	if now := f.listed; now != nil && now.place == p && !now.large {
-		return io.NopCloser(bytes.NewReader(bytes.Clone(now.mail))), nil
+	if f.listed.is(p, e.ID) {
+		return io.NopCloser(bytes.NewReader(bytes.Clone(f.listed.mail))), nil
 	}
 	r, err := f.open(p, e.ID)
 	if errors.Is(err, errOther) {

@@ -35,14 +35,18 @@ func stateOf(f *os.File) (state, error) {
 	if err != nil {
 		return state{}, fmt.Errorf("look at mailbox: %w", err)
 	}
-	sys := info.Sys().(*syscall.Stat_t)
-	s := state{inode: sys.Ino, size: info.Size()}
-	at := time.Unix(sys.Ctim.Unix())
-	if time.Since(at).Abs() > tick {
-		s.changed = at.UnixNano()
-	}
+	s := state{inode: info.Sys().(*syscall.Stat_t).Ino, size: info.Size(), changed: changeOf(info)}
 	s.tail, err = tailOf(f, s.size)
 	return s, err
+}
+
+// changeOf gives the changed of a state.
+func changeOf(info os.FileInfo) int64 {
+	at := time.Unix(info.Sys().(*syscall.Stat_t).Ctim.Unix())
+	if time.Since(at).Abs() > tick {
+		return at.UnixNano()
+	}
+	return 0
 }
 
 // tailOf hashes what stands before end.

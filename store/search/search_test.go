@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -348,6 +349,10 @@ func TestNewestFirstWithinTheLimit(t *testing.T) {
 		if got := b.names[results[1].ID]; !ranked && got != "report" {
 			t.Errorf("%s comes second", got)
 		}
+	}
+	all, few := b.find(t, "invoice", search.Options{}), b.find(t, "invoice", search.Options{Limit: math.MaxInt32})
+	if diff := cmp.Diff(all, few); diff != "" {
+		t.Errorf("with the largest limit:\n%s", diff)
 	}
 }
 
