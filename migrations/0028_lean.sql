@@ -77,7 +77,7 @@ create or replace function mailrow_delivery.deliver_all(
     p_arrivals mailrow_delivery.arrival[], p_contents mailrow_delivery.content[],
     p_parts mailrow_delivery.part[], p_addresses mailrow_delivery.address[], p_starts integer[], p_raws bytea,
     out ids bigint[], out redelivered integer[]
-) language plpgsql security definer set search_path = pg_catalog, pg_temp set work_mem = '64MB' set jit = off set plan_cache_mode = force_generic_plan as $$
+) language plpgsql security definer set search_path = pg_catalog, pg_temp set work_mem = '64MB' set jit = off set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
     v_sequence  bigint[];
     v_new       bigint[];
