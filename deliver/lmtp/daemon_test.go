@@ -278,7 +278,7 @@ func TestRestartUnderServiceManager(t *testing.T) {
 // More clients at once than there may be, some of them with large mails: those put off
 // who try again get in, and none is refused.
 func TestManyClientsWithLargeMails(t *testing.T) {
-	dsn, daemon := startDaemon(t, "--connections", "4", "--clients", "60", "--memory", "128MiB")
+	dsn, daemon := startDaemon(t, "--connections", "4", "--clients", "10", "--memory", "128MiB")
 	const clients = 200
 	var all sync.WaitGroup
 	var mu sync.Mutex

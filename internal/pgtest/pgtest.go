@@ -80,12 +80,13 @@ func Shared(t testing.TB) *Cluster {
 		t.Fatal("pgtest.Shared needs TestMain to call pgtest.Main")
 	}
 	if shared.cluster == nil && shared.err == nil {
-		shared.cluster, shared.err = create(nil)
+		if shared.cluster, shared.err = create(nil); shared.err == nil {
+			shared.cluster.shared = true
+		}
 	}
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
-	shared.cluster.shared = true
 	return shared.cluster
 }
 
