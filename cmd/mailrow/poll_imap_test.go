@@ -262,11 +262,12 @@ func TestKilledRemotePollerLosesNothing(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := newRemote(t, deliverytest.Database(t))
 			r.addAs(test.scheme, "box", "&after=delete", "--every", "1s")
+			const perKill = 30 // fewer are stored in a moment
 			mails, ended, between, amid := 0, 0, 0, 0
 			longest := 300 * time.Millisecond
 			for killed := 0; killed < test.kills || amid == 0 && killed < 20*test.kills; {
-				r.server.Append(t, dovecottest.User, "INBOX", wire(numbered(mails, 10))...)
-				mails += 10
+				r.server.Append(t, dovecottest.User, "INBOX", wire(numbered(mails, perKill))...)
+				mails += perKill
 				if killDuring(t, r.command(test.poll...), longest) {
 					killed++
 				} else {
