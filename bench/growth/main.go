@@ -73,7 +73,7 @@ func run(ctx context.Context, s settings) (err error) {
 	p := readProse(set)
 	srv, err := server.Keep(s.keep, map[string]string{
 		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
-		"shared_buffers": "1GB", "max_wal_size": "4GB", "checkpoint_timeout": "15min",
+		"shared_buffers": "1GB", "max_wal_size": "4GB", "checkpoint_timeout": "15min", "maintenance_work_mem": "512MB",
 	})
 	if err != nil {
 		return err

@@ -10,8 +10,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// batch is how many messages are indexed in one transaction.
-const batch = 200
+// How many messages are indexed in one transaction: few where deliveries go on beside it.
+// Each looks for the next ones behind all that have been indexed since the last vacuum.
+const (
+	batch      = 500
+	watchBatch = 200
+)
 
 // ErrNoAccount says that there is no account of a name.
 var ErrNoAccount = errors.New("there is no account")
@@ -24,15 +28,15 @@ var ErrNoLanguage = errors.New("there is no text search configuration")
 // Several may run at once; what one has in hand the others leave to it. After an
 // error, as when ctx ends, what was done stays done.
 func Index(ctx context.Context, conn *pgx.Conn, progress func(done int64)) (int64, error) {
-	return index(ctx, conn, 0, progress)
+	return index(ctx, conn, batch, 0, progress)
 }
 
 // index rests after each transaction for as many times as long as that took.
-func index(ctx context.Context, conn *pgx.Conn, rest int, progress func(done int64)) (int64, error) {
+func index(ctx context.Context, conn *pgx.Conn, mails, rest int, progress func(done int64)) (int64, error) {
 	var done int64
 	for {
 		start := time.Now()
-		n, err := indexBatch(ctx, conn)
+		n, err := indexBatch(ctx, conn, mails)
 		if err != nil {
 			return done, fmt.Errorf("index mail: %w", err)
 		}
@@ -50,10 +54,10 @@ func index(ctx context.Context, conn *pgx.Conn, rest int, progress func(done int
 	}
 }
 
-func indexBatch(ctx context.Context, conn *pgx.Conn) (n int64, err error) {
+func indexBatch(ctx context.Context, conn *pgx.Conn, mails int) (n int64, err error) {
 	// Whatever the role's default: index_mail() insists on it.
 	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		return tx.QueryRow(ctx, `select mailrow.index_mail($1)`, batch).Scan(&n)
+		return tx.QueryRow(ctx, `select mailrow.index_mail($1)`, mails).Scan(&n)
 	})
 	return n, err
 }
@@ -81,7 +85,7 @@ func Watch(ctx context.Context, connect func(context.Context) (*pgx.Conn, error)
 	var total int64
 	pause := shortPause
 	for {
-		n, err := index(ctx, conn, watchRest, func(done int64) { progress(total + done) })
+		n, err := index(ctx, conn, watchBatch, watchRest, func(done int64) { progress(total + done) })
 		total += n
 		switch {
 		case ctx.Err() != nil:

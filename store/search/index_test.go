@@ -101,6 +101,34 @@ func TestWordsComeToTheIndexTogether(t *testing.T) {
 	}
 }
 
+// What is put aside fills maintenance_work_mem, whatever room a session gives by itself, and
+// keeps its settings.
+func TestWordsAreAsideInBulk(t *testing.T) {
+	ctx := context.Background()
+	b := newBox(t)
+	b.many(t, 1, 301)
+	b.exec(t, `set gin_pending_list_limit = '64kB'`)
+	b.exec(t, `set work_mem = '3MB'`)
+	var aside int
+	var settings string
+	err := pgx.BeginFunc(ctx, b.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select mailrow.index_mail(300)`); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `select gin_clean_pending_list('mailrow.messages_by_word'),
+			current_setting('gin_pending_list_limit') || ' ' || current_setting('work_mem')`).Scan(&aside, &settings)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if settings != "64kB 3MB" {
+		t.Errorf("settings after indexing: %s", settings)
+	}
+	if aside <= 64/8 {
+		t.Errorf("%d pages are aside", aside)
+	}
+}
+
 func TestIndexEndsWithItsContext(t *testing.T) {
 	b := newBox(t)
 	b.many(t, 1, 1000)
