@@ -9,7 +9,7 @@
 grant usage on schema mailrow_delivery to mailrow_deliver;
 revoke all on all functions in schema mailrow_delivery from public;
 grant execute on function mailrow_delivery.deliver, mailrow_delivery.deliver_one, mailrow_delivery.deliver_next,
-    mailrow_delivery.note_dsn, mailrow_delivery.deliver_all to mailrow_deliver;
+    mailrow_delivery.note_dsn, mailrow_delivery.note_identities, mailrow_delivery.deliver_all to mailrow_deliver;
 
 grant usage on schema mailrow_delivery, mailrow_polling, mailrow to mailrow_poller;
 revoke all on all functions in schema mailrow_polling from public;

@@ -55,7 +55,7 @@ func destinationOf(d *Delivery) destination {
 // one of an id that is in the batch, or one that goes by what a mail before it in the
 // batch has left, begins another batch.
 func (b *Batch) Add(d *Delivery, t Threads) bool {
-	if len(d.Lookups) != 1 || d.Identity != nil || d.RejectUnknown || d.asksForDSN() {
+	if len(d.Lookups) != 1 || d.RejectUnknown {
 		return false
 	}
 	to := destinationOf(d)
@@ -139,22 +139,6 @@ func (b *Batch) conversation(mail int) int {
 func (b *Batch) join(one, other int) {
 	one, other = b.conversation(one), b.conversation(other)
 	b.first[max(one, other)] = min(one, other)
-}
-
-const (
-	batchName    = "mailrow_deliver_all"
-	batchSQL     = "select ids, redelivered from mailrow_delivery.deliver_all("
-	batchCount   = 16
-	originsCount = 6
-)
-
-// batchStatement stores a batch. For polled mail it also writes what is known of each at
-// its source.
-var batchStatement = statement{
-	name: batchName, n: batchCount,
-	sql: batchSQL + placeholders(batchCount) + ")",
-	polled: batchSQL + placeholders(batchCount) + ") d, lateral mailrow_polling.settle_all(" +
-		placeholdersFrom(batchCount+1, batchCount+originsCount) + ", d.ids)",
 }
 
 // PrepareBatches readies a connection for DeliverBatch and Deliver. No timeout of the
@@ -282,12 +266,7 @@ func (c *Conn) deliverBatch(ctx context.Context, b *Batch) ([]Result, error) {
 	starts, raws := b.raws(sorted)
 	args.int4Array(len(starts), func(i int) int { return starts[i] })
 	args.bytea(raws)
-	statement := batchStatement
-	if b.to.source != 0 {
-		statement.name, statement.sql = statement.name+"_polled", statement.polled
-		b.origins(args, arrivals)
-	}
-	reader, err := c.run(ctx, statement, args)
+	reader, err := c.run(ctx, b.notes(batchStatement, args, arrivals), args)
 	if err != nil {
 		return nil, err
 	}
@@ -415,6 +394,24 @@ func (b *Batch) arrival(args *arguments, a *arrival) {
 	args.textOrNull(d.Lookups[0].Extension)
 	args.client(d.Envelope)
 	args.envelopeDefects(d.Defects)
+}
+
+// notes gives the statement that also records what few mails have.
+func (b *Batch) notes(s statement, args *arguments, arrivals []arrival) statement {
+	first := func(i int) *Delivery { return b.list[arrivals[i].mails[0]] }
+	if slices.ContainsFunc(b.list, func(d *Delivery) bool { return d.Identity != nil }) {
+		s = s.identified()
+		args.byteaArray(len(arrivals), func(i int) []byte { return first(i).Identity })
+	}
+	if slices.ContainsFunc(b.list, (*Delivery).asksForDSN) {
+		s = s.asked()
+		args.textArray(len(arrivals), func(i int) (string, bool) { return first(i).dsn(0) })
+	}
+	if b.to.source != 0 {
+		s = s.noting("polled", "mailrow_polling.settle_all", 6, s.ids)
+		b.origins(args, arrivals)
+	}
+	return s
 }
 
 // origins adds where the mails are, with the arrival of each.

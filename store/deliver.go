@@ -222,7 +222,7 @@ func (c *Conn) deliver(ctx context.Context, d *Delivery) ([]Result, error) {
 
 // common says whether deliver_one, or deliver_next, may be all it takes.
 func (d *Delivery) common() bool {
-	return len(d.Lookups) == 1 && d.Identity == nil && !d.asksForDSN() && plain(d.Message) &&
+	return len(d.Lookups) == 1 && plain(d.Message) &&
 		(d.Mailbox == "" || d.Mailbox == "INBOX") && (!d.ExtensionMailbox || d.Lookups[0].Extension == "")
 }
 
@@ -253,6 +253,10 @@ func (c *Conn) deliverOne(ctx context.Context, d *Delivery) ([]Result, error) {
 	statement := deliverOneStatement
 	if c.prepared != nil || d.Origin != nil { // a connection that goes on
 		statement = deliverNextStatement
+	}
+	if d.Identity != nil {
+		statement = statement.identified()
+		args.byteaArray(1, func(int) []byte { return d.Identity })
 	}
 	r, err := c.exec(ctx, statement, d, args)
 	if err != nil {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -71,6 +72,12 @@ func anyDelivery(numbers *rand.Rand, to string, raw []byte) *store.Delivery {
 	if numbers.IntN(2) == 0 {
 		d.Account = address
 	}
+	if identity := sha256.Sum256(raw); identity[0]%3 == 0 { // whenever it comes
+		d.Identity = identity[:]
+	}
+	if numbers.IntN(4) == 0 {
+		d.Envelope.Recipients[0].DSN = "NOTIFY=NEVER"
+	}
 	return d
 }
 
@@ -89,6 +96,8 @@ func everyRow(t *testing.T, dsn, account string) []string {
 			join mailrow.mailboxes b on b.account_id = d.account_id and b.mailbox_id = d.mailbox)
 		union all (select 'blob ' || (to_jsonb(b) %[2]s)::text from mailrow.blobs b join mine using (account_id))
 		union all (select 'id ' || t.id || ' ' || c.conversation from mailrow.thread_ids t join (select distinct account_id, thread, conversation from c) c on c.account_id = t.account_id and c.thread = t.thread)
+		union all (select 'identity ' || c.n || ' ' || encode(k.identity, 'hex') || ' ' || k.recipient from mailrow.identities k
+			join mailrow.deliveries d on d.account_id = k.account_id and d.id = k.delivery join c on c.account_id = d.account_id and c.id = d.message)
 		union all (select 'mailbox ' || b.name from mailrow.mailboxes b join mine using (account_id))
 		order by 1`, account, without))
 }

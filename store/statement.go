@@ -10,46 +10,50 @@ import (
 	"mailrow/message"
 )
 
-// statement is a call of one of the delivery functions.
+// statement is a call of one of the delivery functions, and of those that record in
+// the same transaction what few mails have.
 type statement struct {
 	name string // under which it is prepared
 	sql  string
-	n    int // parameters
-
-	// polled is the same for a mail with an Origin: what is known of it at its
-	// source is written in the transaction that stores it.
-	polled string
-
-	// asked is the same for a mail with parameters of RFC 3461.
-	asked string
+	n    int    // parameters
+	ids  string // what it gives, of deliveries
 }
 
 const (
 	deliverCount    = 59
 	deliverOneCount = 55
-	originCount     = 5
+	batchCount      = 16
 )
 
 var (
-	deliverStatement    = newDeliverStatement()
-	deliverOneStatement = statement{
-		name: "mailrow_deliver_one", n: deliverOneCount,
-		sql: "select mailrow_delivery.deliver_one(" + placeholders(deliverOneCount) + ")",
-	}
-	deliverNextStatement = newStatement("deliver_next", "id", "d (id)", "id", deliverOneCount)
+	deliverStatement     = newStatement("deliver", "ids, outcomes", "d (ids, outcomes)", "d.ids", deliverCount)
+	deliverOneStatement  = newStatement("deliver_one", "id", "d (id)", "array[d.id]", deliverOneCount)
+	deliverNextStatement = newStatement("deliver_next", "id", "d (id)", "array[d.id]", deliverOneCount)
+	batchStatement       = newStatement("deliver_all", "d.ids, redelivered", "d", "d.ids", batchCount)
 )
 
-func newStatement(function, columns, as, id string, n int) statement {
-	s := statement{name: "mailrow_" + function, n: n}
-	s.sql = "select " + columns + " from mailrow_delivery." + function + "(" + placeholders(n) + ") " + as
-	s.polled = s.sql + ", lateral mailrow_polling.settle(" + placeholdersFrom(n+1, n+originCount) + ", d." + id + ")"
+func newStatement(function, columns, as, ids string, n int) statement {
+	sql := "select " + columns + " from mailrow_delivery." + function + "(" + placeholders(n) + ") " + as
+	return statement{name: "mailrow_" + function, sql: sql, n: n, ids: ids}
+}
+
+// noting gives the statement with the call of a function after it, which gets the next
+// parameters and what the statement gives.
+func (s statement) noting(what, function string, parameters int, given string) statement {
+	s.name += "_" + what
+	s.sql += ", lateral " + function + "(" + placeholdersFrom(s.n+1, s.n+parameters) + ", " + given + ") " + what
+	s.n += parameters
 	return s
 }
 
-func newDeliverStatement() statement {
-	s := newStatement("deliver", "ids, outcomes", "d (ids, outcomes)", "ids[1]", deliverCount)
-	s.asked = s.sql + ", lateral mailrow_delivery.note_dsn($60, d.ids)"
-	return s
+// identified records the identities of the mails that are stored.
+func (s statement) identified() statement {
+	return s.noting("identified", "mailrow_delivery.note_identities", 1, s.ids)
+}
+
+// asked records what was asked of delivery status notifications.
+func (s statement) asked() statement {
+	return s.noting("asked", "mailrow_delivery.note_dsn", 1, s.ids)
 }
 
 // asksForDSN says whether a statement of a delivery has to record that.
@@ -57,16 +61,21 @@ func (d *Delivery) asksForDSN() bool {
 	return slices.ContainsFunc(d.Envelope.Recipients, func(to message.Recipient) bool { return to.DSN != "" })
 }
 
-// exec runs a statement. A mail with an origin, or with parameters of RFC 3461, adds
+// dsn is what was asked for a recipient, if anything was.
+func (d *Delivery) dsn(recipient int) (asked string, ok bool) {
+	asked = d.Envelope.Recipients[recipient].DSN
+	return asked, asked != ""
+}
+
+// exec runs a statement for one mail. One with parameters of RFC 3461 or an origin adds
 // its own.
 func (c *Conn) exec(ctx context.Context, s statement, d *Delivery, args *arguments) (*pgconn.ResultReader, error) {
 	if d.asksForDSN() {
-		s.name, s.sql = s.name+"_asked", s.asked
-		to := d.Envelope.Recipients
-		args.textArray(len(to), func(i int) (string, bool) { return to[i].DSN, to[i].DSN != "" })
+		s = s.asked()
+		args.textArray(len(d.Envelope.Recipients), d.dsn)
 	}
 	if o := d.Origin; o != nil {
-		s.name, s.sql = s.name+"_polled", s.polled
+		s = s.noting("polled", "mailrow_polling.settle", 5, "("+s.ids+")[1]")
 		args.int8(o.Source)
 		args.int8(o.Folder)
 		args.text(o.id())

@@ -53,13 +53,14 @@ func TestFunctionsThatOlderProgramsCall(t *testing.T) {
 	got := deliverytest.Rows(t, deliverytest.Database(t), `
 		select p.proname, p.pronargs, md5(pg_get_function_identity_arguments(p.oid)), pg_get_function_result(p.oid)
 		from pg_proc p where p.pronamespace = 'mailrow_delivery'::regnamespace
-		 and p.proname in ('deliver', 'deliver_one', 'deliver_next', 'deliver_all', 'note_dsn') order by 1`)
+		 and p.proname in ('deliver', 'deliver_one', 'deliver_next', 'deliver_all', 'note_dsn', 'note_identities') order by 1`)
 	want := []string{
 		"deliver|59|9e29266745aefb07885b085bf60e0691|record",
 		"deliver_all|16|d6e7d423f86ec240ec6320e75d474fce|record",
 		"deliver_next|55|9d1eaa2854ee445a4cc2c607248b77a7|bigint",
 		"deliver_one|55|9d1eaa2854ee445a4cc2c607248b77a7|bigint",
 		"note_dsn|2|bd6e0db6f088c27cb051de38b0dd1cfd|void",
+		"note_identities|2|90dd5e57550b45f210f975235b6e1e9f|void",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -171,6 +171,7 @@ func TestStrangerMayNothing(t *testing.T) {
 		"select mailrow_delivery.deliver_one(2"+strings.Repeat(", null", 54)+")",
 		"select mailrow_delivery.deliver_next(2"+strings.Repeat(", null", 54)+")",
 		"select mailrow_delivery.note_dsn(array['x'], array[1])",
+		"select mailrow_delivery.note_identities(array['x'::bytea], array[1])",
 		"set role mailrow_deliver",
 	)
 	if _, err := archivetest.Store(pgtest.Shared(t).DSN(conn.Config().User, conn.Config().Database),
@@ -421,6 +422,7 @@ func TestReaderMayNotWrite(t *testing.T) {
 		"select mailrow_delivery.deliver_one(2"+strings.Repeat(", null", 54)+")",
 		"select mailrow_delivery.deliver_next(2"+strings.Repeat(", null", 54)+")",
 		"select mailrow_delivery.note_dsn(array['x'], array[1])",
+		"select mailrow_delivery.note_identities(array['x'::bytea], array[1])",
 		"create table mailrow.mine ()",
 		"set role mailrow_owner",
 		"alter table mailrow.messages disable row level security",
