@@ -2,9 +2,10 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"strconv"
 	"strings"
@@ -305,11 +306,21 @@ func (b *Batch) contentSize() int {
 
 // content is one of the distinct mails of a batch.
 type content struct {
-	mail   int // the first of this content
-	place  int // from 1, in order of arrival
-	index  int // from 1, in order of sha256: see store_messages()
-	sha256 [sha256.Size]byte
+	mail  int // the first of this content
+	place int // from 1, in order of arrival
+	index int // from 1, in the order of sums: see store_messages()
+	sum
 }
+
+// sum is what tells mails apart, but for very few.
+type sum struct {
+	crc  uint32
+	size int
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func sumOf(raw []byte) sum { return sum{crc32.Checksum(raw, castagnoli), len(raw)} }
 
 // arrival is one of the distinct arrivals of a batch.
 type arrival struct {
@@ -323,13 +334,15 @@ func (b *Batch) distinct() (contents []*content, arrivals []arrival) {
 		of                 *content
 		mailbox, recipient string
 	}
-	byHash, byPlace := map[[sha256.Size]byte]*content{}, map[place]int{}
+	bySum, byPlace := map[sum][]*content{}, map[place]int{}
 	for i, d := range b.list {
-		hash := sha256.Sum256(d.Raw)
-		c := byHash[hash]
-		if c == nil {
-			c = &content{mail: i, place: len(contents) + 1, sha256: hash}
-			byHash[hash] = c
+		sum := sumOf(d.Raw)
+		var c *content
+		if at := slices.IndexFunc(bySum[sum], func(c *content) bool { return bytes.Equal(b.list[c.mail].Raw, d.Raw) }); at >= 0 {
+			c = bySum[sum][at]
+		} else {
+			c = &content{mail: i, place: len(contents) + 1, sum: sum}
+			bySum[sum] = append(bySum[sum], c)
 			contents = append(contents, c)
 		}
 		at := place{c, mailbox(d), d.Envelope.Recipients[0].Address}
@@ -341,7 +354,14 @@ func (b *Batch) distinct() (contents []*content, arrivals []arrival) {
 		}
 		arrivals[n].mails = append(arrivals[n].mails, i)
 	}
-	sorted := slices.SortedFunc(slices.Values(contents), func(x, y *content) int { return bytes.Compare(x.sha256[:], y.sha256[:]) })
+	// In an order that is the same in every process, so that two batches with the same mails
+	// do not wait for each other.
+	sorted := slices.SortedFunc(slices.Values(contents), func(x, y *content) int {
+		if order := cmp.Or(cmp.Compare(x.crc, y.crc), cmp.Compare(x.size, y.size)); order != 0 {
+			return order
+		}
+		return bytes.Compare(b.list[x.mail].Raw, b.list[y.mail].Raw)
+	})
 	for i, c := range sorted {
 		c.index = i + 1
 	}
