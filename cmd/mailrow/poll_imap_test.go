@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"os/exec"
@@ -263,27 +264,27 @@ func TestKilledRemotePollerLosesNothing(t *testing.T) {
 			r := newRemote(t, deliverytest.Database(t))
 			r.addAs(test.scheme, "box", "&after=delete", "--every", "1s")
 			const perKill = 30 // fewer are stored in a moment
-			mails, ended, between, amid := 0, 0, 0, 0
-			longest := 300 * time.Millisecond
-			for killed := 0; killed < test.kills || amid == 0 && killed < 20*test.kills; {
+			mails, kills, between, amid := 0, 0, 0, 0
+			longest := 100 * time.Millisecond
+			for ; amid < test.kills && kills < 10*test.kills; kills++ {
 				r.server.Append(t, dovecottest.User, "INBOX", wire(numbered(mails, perKill))...)
 				mails += perKill
-				if killDuring(t, r.command(test.poll...), longest) {
-					killed++
+				r.killAmidRun(test.poll, longest)
+				if deliverytest.Rows(t, r.dsn, `select count(*) from mailrow.source_runs where finished_at is null`)[0] != "0" {
+					amid++
+					longest = min(longest*5/4, time.Second)
 				} else {
-					longest /= 2 // it was done before
-					ended++
+					longest = longest/2 + time.Millisecond // it was done before
 				}
-				longest = min(longest*11/10+time.Millisecond, time.Second)
 				if deliverytest.Rows(t, r.dsn, `select count(*) from mailrow.source_messages where state = 'stored'`)[0] != "0" {
 					between++
 				}
-				if deliverytest.Rows(t, r.dsn, `select count(*) from mailrow.source_runs where finished_at is null`)[0] != "0" {
-					amid++
-				}
+			}
+			if amid == 0 {
+				t.Errorf("none of %d kills came amid a run", kills)
 			}
 			r.run("poll", "box")
-			t.Logf("%d mails, %d kills amid runs, %d of them between storing and removing, %d runs that ended before", mails, amid, between, ended)
+			t.Logf("%d mails, %d kills, %d of them amid a run, %d between storing and removing", mails, kills, amid, between)
 			r.rows(`select count(*), count(distinct subject) from mailrow.mail`, fmt.Sprintf("%d|%d", mails, mails))
 			if left := r.subjects(dovecottest.User, "INBOX"); left != "" {
 				t.Errorf("left: %s", left)
@@ -296,4 +297,26 @@ func TestKilledRemotePollerLosesNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// killAmidRun starts a poller and kills it within a time after its first run has begun.
+func (r remote) killAmidRun(poll []string, within time.Duration) {
+	r.Helper()
+	const runs = `select coalesce(max(run_id), 0) from mailrow.source_runs`
+	before := deliverytest.Rows(r, r.dsn, runs)[0]
+	cmd := r.command(poll...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		r.Fatal(err)
+	}
+	for start := time.Now(); deliverytest.Rows(r, r.dsn, runs)[0] == before; {
+		if time.Since(start) > time.Minute {
+			r.Errorf("no run begins: %s", &out)
+			break
+		}
+	}
+	time.Sleep(rand.N(within))
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // whether it was done before, the rows say
 }
