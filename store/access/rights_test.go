@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -20,7 +18,6 @@ import (
 	"mailrow/store/access"
 	"mailrow/store/archive"
 	"mailrow/store/archive/archivetest"
-	"mailrow/store/source"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
@@ -180,100 +177,6 @@ func TestStrangerMayNothing(t *testing.T) {
 	}
 }
 
-// What a poller may read; and it may change none of it but by its functions.
-var polled = []string{"sources", "source_folders", "source_messages", "source_runs", "source_alarms", "source_status", "alarms"}
-
-func TestPollerMayOnlyPoll(t *testing.T) {
-	d := setUp(t)
-	role := d.role(t, "poller", "login in role mailrow_poller")
-	conn := d.as(t, role)
-	for _, relation := range d.relations(t) {
-		if !slices.Contains(polled, strings.TrimPrefix(relation, "mailrow.")) {
-			refused(t, conn, "select from "+relation)
-		}
-	}
-	for _, table := range append([]string{"accounts", "mailboxes", "messages", "deliveries", "routes", "grants", "migrations"}, polled[:5]...) {
-		refused(t, conn, writes("mailrow."+table)...)
-	}
-	refused(t, conn,
-		"update mailrow.sources set uri = 'mbox:///etc/passwd'",
-		"update mailrow.source_messages set state = 'stored'",
-		"update mailrow.sources set secret = 'command:true'",
-		"update mailrow.source_tokens set refresh_token = null",
-		"select mailrow.retry_source(1)",
-		"select mailrow.raise_alarm(1, 'silent', '')",
-		"select mailrow.clear_alarm(1, 'silent')",
-		fmt.Sprintf("select mailrow.raw(%d)", d.alice),
-		fmt.Sprintf("select mailrow.delete_mail(%d)", d.alice),
-		"select mailrow.grant_account(current_user, null)",
-		"create table mailrow_polling.mine ()",
-		"set role mailrow_owner",
-		"set role mailrow_reader",
-	)
-	if _, err := archivetest.Store(conn.Config().ConnString(), "new@example.org", "Subject: new\n\nnew\n"); err != nil {
-		t.Errorf("deliver: %v", err)
-	}
-	ctx := context.Background()
-	account := "new@example.org"
-	id, err := source.Adopt(ctx, conn, source.Source{URI: "mbox:///a", Account: &account})
-	if err != nil {
-		t.Fatal(err)
-	}
-	run, err := source.Begin(ctx, conn, id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := source.OpenFolder(ctx, conn, id, "INBOX", "mbox:///a", "keep")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, known := f.Known(ctx, conn, []string{"1"})
-	_, failed := f.Fail(ctx, conn, "1", errors.New("no luck"), 3)
-	_, active := source.Active(ctx, conn)
-	_, listed := source.List(ctx, conn)
-	_, alarms := source.Alarms(ctx, conn, 0, true)
-	_, health := source.HealthOf(ctx, conn)
-	sealed := "sealed:" + strings.Repeat("x", 40)
-	if err := source.SetToken(ctx, d.admin, id, source.Token{Provider: "google", Endpoint: "https://a/", ClientID: "1", Refresh: &sealed}); err != nil {
-		t.Fatal(err)
-	}
-	token, read := source.ReadToken(ctx, conn, id)
-	if stored, err := source.RotateToken(ctx, conn, id, token, &sealed, sealed, time.Hour); err != nil || !stored {
-		t.Errorf("rotate: %v, %v", stored, err)
-	}
-	for _, err := range []error{known, failed, active, listed, alarms, health, read, f.Gone(ctx, conn, 0, func(string) bool { return false }),
-		f.CarriedOut(ctx, conn, []string{"1"}, "delete"), f.Listed(ctx, conn, "", false), f.Listed(ctx, conn, "", true), run.End(ctx, conn, source.Count{}, nil, nil), run.Stop(ctx, conn, source.Count{})} {
-		if err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// Whoever delivers or reads does not learn where mail is polled from, and polls nothing.
-func TestOthersMayNotPoll(t *testing.T) {
-	d := setUp(t)
-	reader := d.role(t, "reader", "login")
-	d.allow(t, reader, nil)
-	for _, role := range []string{reader, d.role(t, "deliverer", "login in role mailrow_deliver"), d.role(t, "stranger", "login")} {
-		conn := d.as(t, role)
-		for _, relation := range append([]string{"source_tokens"}, polled...) {
-			refused(t, conn, "select from mailrow."+relation)
-		}
-		refused(t, conn,
-			"select mailrow.retry_source(1)",
-			"select mailrow_polling.begin_run(1, 1, '1 minute')",
-			"select mailrow_polling.finish_run(1, 1, null, false)",
-			"select mailrow_polling.stop_run(1, 1)",
-			"select mailrow.raise_alarm(1, 'silent', '')",
-			"select mailrow_polling.settle(1, 1, 'x', 1)",
-			"select mailrow_polling.settle(1, 1, 'x', null, null, 1)",
-			"select mailrow_polling.stamp(1, 1, 'x', null)",
-			"select mailrow_polling.token(1, false)",
-			"select mailrow_polling.rotate_token(1, null, null, null, 1)",
-		)
-	}
-}
-
 // seen gives the accounts that a connection sees, as view mail, view headers
 // and function raw tell; they must agree.
 func (d *database) seen(t *testing.T, conn *pgx.Conn) []string {
@@ -355,106 +258,6 @@ func (d *database) withdraw(t *testing.T, role string, account *string) {
 	found, err := access.Withdraw(context.Background(), d.admin, role, account)
 	if err != nil || !found {
 		t.Fatalf("withdraw: %v, %v", found, err)
-	}
-}
-
-func TestReaderSeesWhatIsGranted(t *testing.T) {
-	d := setUp(t)
-	role := d.role(t, "reader", "login in role mailrow_reader")
-	conn := d.as(t, role)
-	d.wantSeen(t, conn, "before any grant")
-	d.allow(t, role, account("alice"))
-	d.wantSeen(t, conn, "after a grant", "alice")
-	d.allow(t, role, account("alice"))
-	d.wantSeen(t, conn, "after the same grant", "alice")
-	d.allow(t, role, account("bob"))
-	d.wantSeen(t, conn, "after a second grant", "alice", "bob")
-	d.withdraw(t, role, account("alice"))
-	d.wantSeen(t, conn, "after one was revoked", "bob")
-	d.withdraw(t, role, account("bob"))
-	d.wantSeen(t, conn, "after both were revoked")
-}
-
-func TestAllCoversLaterAccounts(t *testing.T) {
-	d := setUp(t)
-	role := d.role(t, "auditor", "login")
-	d.allow(t, role, nil)
-	conn := d.as(t, role)
-	d.wantSeen(t, conn, "all", "alice", "bob")
-	archivetest.Deliver(t, d.dsn, "carol@example.org", "Subject: for carol\n\nhello\n")
-	d.wantSeen(t, conn, "with a later account", "alice", "bob", "carol")
-	d.allow(t, role, account("bob"))
-	d.withdraw(t, role, nil)
-	d.wantSeen(t, conn, "all was revoked, one was granted besides", "bob")
-}
-
-func TestGrantToAGroupHoldsForItsMembers(t *testing.T) {
-	d := setUp(t)
-	group := d.role(t, "support", "nologin")
-	member := d.role(t, "member", "login in role "+pgx.Identifier{group}.Sanitize())
-	other := d.role(t, "other", "login in role mailrow_reader")
-	d.allow(t, group, account("alice"))
-	d.wantSeen(t, d.as(t, member), "member of the group", "alice")
-	d.wantSeen(t, d.as(t, other), "another reader")
-	d.allow(t, member, account("bob"))
-	d.wantSeen(t, d.as(t, member), "member with a grant of its own", "alice", "bob")
-	d.exec(t, fmt.Sprintf("revoke %s from %s", pgx.Identifier{group}.Sanitize(), pgx.Identifier{member}.Sanitize()))
-	d.wantSeen(t, d.as(t, member), "no longer member", "bob")
-}
-
-func TestReaderMayNotWrite(t *testing.T) {
-	d := setUp(t)
-	role := d.role(t, "reader", "login")
-	d.allow(t, role, account("alice"))
-	conn := d.as(t, role)
-	for _, table := range []string{"accounts", "mailboxes", "messages", "deliveries", "routes", "grants", "migrations"} {
-		refused(t, conn, writes("mailrow."+table)...)
-	}
-	for _, relation := range []string{"grants", "routes", "migrations", "imports"} {
-		refused(t, conn, "select from mailrow."+relation)
-	}
-	refused(t, conn,
-		"update mailrow.deliveries set flags = '{x}'",
-		fmt.Sprintf("select mailrow.delete_mail(%d)", d.alice),
-		"select mailrow.delete_account('alice@example.org')",
-		"select mailrow.grant_account(current_user, 'bob@example.org')",
-		"select mailrow.apply_grants(current_user)",
-		"select mailrow_delivery.deliver_one(2"+strings.Repeat(", null", 54)+")",
-		"select mailrow_delivery.deliver_next(2"+strings.Repeat(", null", 54)+")",
-		"select mailrow_delivery.note_dsn(array['x'], array[1])",
-		"select mailrow_delivery.note_identities(array['x'::bytea], array[1])",
-		"create table mailrow.mine ()",
-		"set role mailrow_owner",
-		"alter table mailrow.messages disable row level security",
-	)
-	if _, err := archivetest.Store(pgtest.Shared(t).DSN(role, conn.Config().Database),
-		"alice@example.org", "Subject: new\n\nnew\n"); store.TroubleOf(err) != store.TroubleRights {
-		t.Errorf("deliver: %v", err)
-	}
-}
-
-// A leaky function in a condition must see no row that the policies hide.
-func TestReaderCannotPeekThroughAnErrorOrNotice(t *testing.T) {
-	d := setUp(t)
-	role := d.role(t, "reader", "login")
-	d.allow(t, role, account("alice"))
-	conn := d.as(t, role)
-	var rows int
-	err := conn.QueryRow(context.Background(),
-		`select count(*) from mailrow.mail where 1 / (case when subject = 'for bob' then 0 else 1 end) = 1`).Scan(&rows)
-	if err != nil || rows != 1 {
-		t.Errorf("got %d rows, %v; want 1", rows, err)
-	}
-	_, err = conn.Exec(context.Background(), `
-		create function pg_temp.leak(text) returns boolean language plpgsql cost 0.0000001 as
-		$$ begin if $1 like '%bob%' then raise exception 'leaked %', $1; end if; return true; end $$`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, column := range []string{"account", "subject", "recipient", "mailbox"} {
-		if _, err := conn.Exec(context.Background(), "select * from mailrow.mail where pg_temp.leak("+column+")"); err != nil {
-			t.Errorf("%s: %v", column, err)
-		}
 	}
 }
 
