@@ -16,14 +16,15 @@ end $$;
 create or replace function mailrow.fold_each(p_texts text[]) returns text
 language plpgsql immutable strict parallel safe as $$
 declare
-    v_folded text;
+    v_folded text[];  -- to put them together one by one would copy all for each
     v_text   text;
 begin
     foreach v_text in array p_texts loop
-        -- As string_agg() has it: what is NULL leaves no bar.
-        v_folded := pg_catalog.concat_ws(' | ', v_folded, mailrow.fold(v_text));
+        if v_text is not null then
+            v_folded := pg_catalog.array_append(v_folded, mailrow.fold(v_text));
+        end if;
     end loop;
-    return v_folded;
+    return pg_catalog.array_to_string(v_folded, ' | ');
 end $$;
 
 create or replace function mailrow.search_text(
@@ -49,11 +50,12 @@ end $$;
 
 -- Words are put aside (see 0026_growth.sql) until they fill maintenance_work_mem, and not four
 -- megabytes: brought to their places together, those of fifteen times as many mails touch
--- each page of a large index a fifteenth as often.
+-- each page of a large index a fifteenth as often. But each search reads what is aside, so
+-- 256 MB is the most.
 create or replace function mailrow.index_mail(p_limit integer default 200) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_room     constant text := current_setting('maintenance_work_mem');
+    v_room     constant text := least(pg_size_bytes(current_setting('maintenance_work_mem')), 256 << 20) / 1024 || 'kB';
     v_limit    constant text := current_setting('gin_pending_list_limit');
     v_memory   constant text := current_setting('work_mem');
     v_account  bigint;

@@ -169,13 +169,13 @@ func (b *Batch) distinct() (contents []*content, arrivals []arrival) {
 	}
 	bySum, byPlace := map[sum][]*content{}, map[place]int{}
 	for i, d := range b.list {
-		sum := sumOf(d.Raw)
+		of := sumOf(d.Raw)
 		var c *content
-		if at := slices.IndexFunc(bySum[sum], func(c *content) bool { return bytes.Equal(b.list[c.mail].Raw, d.Raw) }); at >= 0 {
-			c = bySum[sum][at]
+		if at := slices.IndexFunc(bySum[of], func(c *content) bool { return bytes.Equal(b.list[c.mail].Raw, d.Raw) }); at >= 0 {
+			c = bySum[of][at]
 		} else {
-			c = &content{mail: i, place: len(contents) + 1, sum: sum}
-			bySum[sum] = append(bySum[sum], c)
+			c = &content{mail: i, place: len(contents) + 1, sum: of}
+			bySum[of] = append(bySum[of], c)
 			contents = append(contents, c)
 		}
 		at := place{c, mailbox(d), d.Envelope.Recipients[0].Address}

@@ -168,13 +168,15 @@ func isCollision(err error) bool {
 }
 
 func (c *Conn) deliver(ctx context.Context, d *Delivery) ([]Result, error) {
+	again := false
 	if d.common() { // one statement instead of a dozen
 		result, err := c.deliverOne(ctx, d)
-		if (err != nil || result != nil) && !isLeftToDeliver(err) {
+		if (err != nil || result != nil) && !d.isLeftToDeliver(err) {
 			return result, err
 		}
+		again = d.Identity != nil && err != nil
 	}
-	if c.prepared != nil { // a connection that goes on: half the work of deliver
+	if c.prepared != nil && !again { // a connection that goes on: half the work of deliver
 		batch := &Batch{}
 		if batch.Add(d, ThreadsOf(d.Message)) {
 			results, err := c.deliverBatch(ctx, batch)
@@ -437,10 +439,11 @@ func readResults(row [][]byte, n int) ([]Result, error) {
 	return results, nil
 }
 
-// isLeftToDeliver says that deliver_one did nothing because deliver has to.
-func isLeftToDeliver(err error) bool {
+// isLeftToDeliver says that nothing was done because deliver has to: an older schema has
+// nothing else for a mail with an identity.
+func (d *Delivery) isLeftToDeliver(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "MR002"
+	return errors.As(err, &pg) && (pg.Code == "MR002" || pg.Code == "42883" && d.Identity != nil)
 }
 
 // isLost says whether the connection itself failed rather than the statement.

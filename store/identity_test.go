@@ -3,12 +3,14 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"mailrow/internal/deliverytest"
 	"mailrow/store"
@@ -114,6 +116,63 @@ func TestFirstAttemptGoesTheShortWay(t *testing.T) {
 	}
 }
 
+// Bytes that are there without an identity, as an import leaves them, get it from whoever
+// hands them over: the next attempt may have others.
+func TestIdentityOfWhatIsThereWithoutOne(t *testing.T) {
+	dsn := deliverytest.Database(t)
+	for i, conn := range connections(t, dsn, 2) {
+		imported := attempt(60+i, 1)
+		imported.Identity = nil
+		var results []store.Result
+		for _, d := range []*store.Delivery{imported, attempt(60+i, 1), attempt(60+i, 2)} {
+			r, err := conn.Deliver(context.Background(), d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			results = append(results, r...)
+		}
+		if results[1].Outcome != store.Redelivered || results[2] != results[1] {
+			t.Error(results)
+		}
+	}
+}
+
+// Whatever a mail has, and however it is stored, is recorded with it.
+func TestNotesStayWithTheirMails(t *testing.T) {
+	ctx := context.Background()
+	dsn := deliverytest.Database(t)
+	var want []string
+	for i, conn := range append(connections(t, dsn, 2), connections(t, dsn, 2)...) {
+		for has := range 4 {
+			mail := 70 + 4*i + has
+			d, dsnOf, identity := attempt(mail, 1), "NULL", fmt.Sprint(mail)
+			if has&1 == 0 {
+				d.Identity, identity = nil, "NULL"
+			}
+			if has&2 != 0 {
+				dsnOf = fmt.Sprint("NOTIFY=", mail)
+				d.Envelope.Recipients[0].DSN = dsnOf
+			}
+			b, other := &store.Batch{}, delivery(mail)
+			var err error
+			if b.Add(other, store.ThreadsOf(other.Message)) && b.Add(d, store.ThreadsOf(d.Message)) && i >= 2 {
+				_, err = conn.DeliverBatch(ctx, b)
+			} else if _, err = conn.Deliver(ctx, other); err == nil {
+				_, err = conn.Deliver(ctx, d)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, "NULL|NULL", dsnOf+"|"+identity)
+		}
+	}
+	got := deliverytest.Rows(t, dsn, `select d.dsn, get_byte(k.identity, 0) from mailrow.deliveries d
+		left join mailrow.identities k on k.delivery = d.id order by d.id`)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Who may deliver cannot give identities to what is there.
 func TestIdentityIsOfWhatIsStored(t *testing.T) {
 	dsn := deliverytest.Database(t)
@@ -123,7 +182,13 @@ func TestIdentityIsOfWhatIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn := connect(t, deliverytest.AsDeliverer(dsn))
-	exec(t, conn, fmt.Sprintf("select mailrow_delivery.note_identities(array['x'::bytea], array[%d])", results[0].ID))
+	for _, id := range []int64{results[0].ID, results[0].ID + 1} { // one tells as little as the other
+		_, err := conn.Exec(context.Background(), fmt.Sprintf("select mailrow_delivery.note_identities(array['x'::bytea], array[%d])", id))
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != "MR002" {
+			t.Error(err)
+		}
+	}
 	if got := deliverytest.Rows(t, dsn, "select count(*) from mailrow.identities"); got[0] != "0" {
 		t.Error(got)
 	}

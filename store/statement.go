@@ -16,7 +16,7 @@ type statement struct {
 	name string // under which it is prepared
 	sql  string
 	n    int    // parameters
-	ids  string // what it gives, of deliveries
+	ids  string // of the deliveries that it gives, an array
 }
 
 const (

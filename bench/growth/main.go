@@ -30,6 +30,7 @@ type settings struct {
 	deliver string
 	rounds  int
 	write   string
+	name    string // of the figures
 }
 
 func main() {
@@ -41,6 +42,7 @@ func main() {
 	flag.StringVar(&s.deliver, "deliver", "bin/mailrow-deliver", "the `program` to measure")
 	flag.IntVar(&s.rounds, "rounds", 12, "how often each archive has its turn")
 	flag.StringVar(&s.write, "write", "", "`file` whose figures to renew: docs/performance.md")
+	flag.StringVar(&s.name, "name", "growth", "the `name` of the figures, with which those of other sizes have their own place")
 	flag.Parse()
 	for text := range strings.SplitSeq(sizes, ",") {
 		mails, err := strconv.Atoi(text)
@@ -73,7 +75,7 @@ func run(ctx context.Context, s settings) (err error) {
 	p := readProse(set)
 	srv, err := server.Keep(s.keep, map[string]string{
 		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
-		"shared_buffers": "1GB", "max_wal_size": "4GB", "checkpoint_timeout": "15min", "maintenance_work_mem": "512MB",
+		"shared_buffers": "1GB", "max_wal_size": "4GB", "checkpoint_timeout": "15min", "maintenance_work_mem": "256MB",
 	})
 	if err != nil {
 		return err
@@ -97,10 +99,14 @@ func run(ctx context.Context, s settings) (err error) {
 	if err != nil {
 		return err
 	}
-	figures := r.report()
+	figures := r.report(s.name)
 	figures.Print(os.Stdout)
 	if s.write != "" {
-		return figures.ReplaceIn(s.write, "go run ./bench/growth -write")
+		by := "go run ./bench/growth -write"
+		if s.name != "growth" {
+			by = "go run ./bench/growth -name " + s.name + " -write"
+		}
+		return figures.ReplaceIn(s.write, by)
 	}
 	return nil
 }

@@ -34,31 +34,43 @@ func size(mails int) string {
 	return fmt.Sprint(mails)
 }
 
-func (r *result) report() *report.Report {
+func (r *result) report(name string) *report.Report {
 	all := &report.Report{}
-	for _, t := range r.deliveries {
-		all.Goals = append(all.Goals, report.Goal{What: r.span("deliveries/s at %[2]s ÷ at %[1]s: " + t.name), Target: 0.9, AtLeast: true, Got: t.ratio()})
+	million := slices.IndexFunc(r.archives, func(a *archive) bool { return a.mails == 1_000_000 })
+	for i, a := range r.archives {
+		if i == 0 || i != million && i != len(r.archives)-1 {
+			continue
+		}
+		for _, t := range r.deliveries {
+			all.Goals = append(all.Goals, report.Goal{What: fmt.Sprintf("deliveries/s at %s ÷ at %s: %s", size(a.mails), size(r.archives[0].mails), t.name),
+				Target: 0.9, AtLeast: true, Got: t.ratioOf(i)})
+		}
 	}
-	if at := slices.IndexFunc(r.archives, func(a *archive) bool { return a.mails == 1_000_000 }); at >= 0 {
+	if million >= 0 {
 		all.Goals = append(all.Goals,
-			report.Goal{What: "search() at 1 M, p95", Target: 30, Got: r.searches.series[at].At(0.95), Unit: " ms"},
-			report.Goal{What: "the newest 50 at 1 M, p95", Target: 3, Got: r.reading[0].series[at].At(0.95), Unit: " ms"})
+			report.Goal{What: "search() at 1 M, p95", Target: 30, Got: r.searches.series[million].At(0.95), Unit: " ms"},
+			report.Goal{What: "the newest 50 at 1 M, p95", Target: 3, Got: r.reading[0].series[million].At(0.95), Unit: " ms"})
 	}
 	latencies := slices.Concat([]*trait{r.process}, r.reading, []*trait{r.searches})
 	all.Tables = []report.Table{
 		all.Targets(),
-		r.table("Deliveries a second", "growth-deliveries.svg", "mails/s, median", append(slices.Clip(r.deliveries), r.cold), median,
+		r.table("Deliveries a second", name + "-deliveries.svg", "mails/s, median", append(slices.Clip(r.deliveries), r.cold), median,
 			"Medians. Every mail is a new one; those of the pool come from 64 clients. Before, each archive takes a fortieth of its mails, the rate of which is the last line: "+
 				"a server that has just been started reads each page of the indexes, and logs it whole, when it first meets it."),
-		r.table("Latency, ms", "growth-latency.svg", "ms, p95", latencies, medianAndP95,
+		r.table("Latency, ms", name + "-latency.svg", "ms, p95", latencies, medianAndP95,
 			"Median / p95. The searches give 20 rows with excerpts; all searches is every query of every kind. A phrase has a word that one mail in five hundred has, or fewer. The chart is of p95."),
 		r.table("Processor time of the server, ms", "", "", r.work, medianAndP95,
 			"Median / p95 of the same questions, which a busy machine changes less."),
-		r.table("Bytes a mail", "growth-disk.svg", "bytes a mail", r.disk, median,
+		r.table("Bytes a mail", name + "-disk.svg", "bytes a mail", r.disk, median,
 			"Tables with their TOAST, and indexes, that have a hundredth of all or more."),
 		r.conditions(),
 	}
 	return all
+}
+
+// title begins those of tables and charts.
+func (r *result) title() string {
+	return "To " + size(r.archives[len(r.archives)-1].mails) + ": "
 }
 
 // span is a text about the first and the last archive.
@@ -78,7 +90,7 @@ func medianAndP95(s report.Series) string {
 }
 
 func (r *result) table(title, file, axis string, traits []*trait, cell func(report.Series) string, notes string) report.Table {
-	t := report.Table{Title: "Growth: " + title, Columns: []string{""}, File: file, Notes: notes + r.span(" × is %[2]s to %[1]s,") +
+	t := report.Table{Title: r.title() + title, Columns: []string{""}, File: file, Notes: notes + r.span(" × is %[2]s to %[1]s,") +
 		" the median of what neighbouring turns gave; the exponent is the slope of log median over log mails: 0 does not grow."}
 	for _, a := range r.archives {
 		t.Columns = append(t.Columns, size(a.mails))
@@ -121,7 +133,7 @@ func (r *result) lines(title, axis string, traits []*trait) chart.Lines {
 }
 
 func (r *result) conditions() report.Table {
-	t := report.Table{Title: "Growth: the run", Columns: []string{"", ""}}
+	t := report.Table{Title: r.title() + "the run", Columns: []string{"", ""}}
 	t.Add("load average before", r.machine.Load)
 	t.Add("PostgreSQL", r.machine.PostgreSQL+", Unix socket, fsync and synchronous_commit on, shared_buffers 1 GB, max_wal_size 4 GB")
 	t.Add("write of 8 KiB and fdatasync", fmt.Sprintf("median %.2f ms", 1000*r.machine.Flush.Median()))

@@ -14,13 +14,15 @@ type trait struct {
 	series []report.Series // of each archive, as many of each
 }
 
-// ratio is that of the last archive to the first: the median of what neighbouring
-// turns gave.
-func (t *trait) ratio() float64 {
+// ratio is that of the last archive to the first.
+func (t *trait) ratio() float64 { return t.ratioOf(len(t.series) - 1) }
+
+// ratioOf is that of an archive to the first: the median of what neighbouring turns gave.
+func (t *trait) ratioOf(archive int) float64 {
 	var ratios report.Series
-	first, last := t.series[0], t.series[len(t.series)-1]
-	for i := range min(len(first), len(last)) {
-		ratios = append(ratios, last[i]/first[i])
+	first, other := t.series[0], t.series[archive]
+	for i := range min(len(first), len(other)) {
+		ratios = append(ratios, other[i]/first[i])
 	}
 	return ratios.Median()
 }

@@ -310,13 +310,15 @@ func (r remote) killAmidRun(poll []string, within time.Duration) {
 	if err := cmd.Start(); err != nil {
 		r.Fatal(err)
 	}
-	for start := time.Now(); deliverytest.Rows(r, r.dsn, runs)[0] == before; {
-		if time.Since(start) > time.Minute {
-			r.Errorf("no run begins: %s", &out)
-			break
-		}
+	began := false
+	for start := time.Now(); !began && time.Since(start) < time.Minute; {
+		time.Sleep(2 * time.Millisecond)
+		began = deliverytest.Rows(r, r.dsn, runs)[0] != before
 	}
 	time.Sleep(rand.N(within))
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait() // whether it was done before, the rows say
+	if !began {
+		r.Errorf("no run has begun: %s", &out)
+	}
 }

@@ -34,6 +34,7 @@ func Index(ctx context.Context, conn *pgx.Conn, progress func(done int64)) (int6
 // index rests after each transaction for as many times as long as that took.
 func index(ctx context.Context, conn *pgx.Conn, mails, rest int, progress func(done int64)) (int64, error) {
 	var done int64
+	analyzed := int64(mails)
 	for {
 		start := time.Now()
 		n, err := indexBatch(ctx, conn, mails)
@@ -45,6 +46,12 @@ func index(ctx context.Context, conn *pgx.Conn, mails, rest int, progress func(d
 		}
 		done += n
 		progress(done)
+		if done >= 2*analyzed {
+			if err := analyze(ctx, conn); err != nil {
+				return done, err
+			}
+			analyzed = done
+		}
 		if rest > 0 {
 			select {
 			case <-ctx.Done():
@@ -52,6 +59,16 @@ func index(ctx context.Context, conn *pgx.Conn, mails, rest int, progress func(d
 			}
 		}
 	}
+}
+
+// analyze lets the planner know how much is indexed: while words are aside it would take
+// the index of fields to be the better one for all that was not indexed when it looked.
+// Vacuum does as well: it is not waited for.
+func analyze(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, `analyze (skip_locked) mailrow.messages (language)`); err != nil {
+		return fmt.Errorf("analyze messages: %w", err)
+	}
+	return nil
 }
 
 func indexBatch(ctx context.Context, conn *pgx.Conn, mails int) (n int64, err error) {

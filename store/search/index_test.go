@@ -129,6 +129,25 @@ func TestWordsAreAsideInBulk(t *testing.T) {
 	}
 }
 
+// The planner knows what is indexed while there is more to do.
+func TestIndexingIsAnalyzed(t *testing.T) {
+	ctx := context.Background()
+	b := newBox(t)
+	b.many(t, 1, 2000)
+	b.exec(t, `analyze mailrow.messages`)
+	unknown := func() (share float64) {
+		if err := b.conn.QueryRow(ctx, `select null_frac from pg_stats where schemaname = 'mailrow' and tablename = 'messages' and attname = 'language'`).Scan(&share); err != nil {
+			t.Fatal(err)
+		}
+		return share
+	}
+	before := unknown()
+	b.index(t)
+	if now := unknown(); before != 1 || now > 0.5 {
+		t.Errorf("share that the planner takes for not indexed: %v, then %v", before, now)
+	}
+}
+
 func TestIndexEndsWithItsContext(t *testing.T) {
 	b := newBox(t)
 	b.many(t, 1, 1000)
