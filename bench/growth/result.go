@@ -54,14 +54,14 @@ func (r *result) report(name string) *report.Report {
 	latencies := slices.Concat([]*trait{r.process}, r.reading, []*trait{r.searches})
 	all.Tables = []report.Table{
 		all.Targets(),
-		r.table("Deliveries a second", name + "-deliveries.svg", "mails/s, median", append(slices.Clip(r.deliveries), r.cold), median,
+		r.table("Deliveries a second", name+"-deliveries.svg", "mails/s, median", append(slices.Clip(r.deliveries), r.cold), median,
 			"Medians. Every mail is a new one; those of the pool come from 64 clients. Before, each archive takes a fortieth of its mails, the rate of which is the last line: "+
 				"a server that has just been started reads each page of the indexes, and logs it whole, when it first meets it."),
-		r.table("Latency, ms", name + "-latency.svg", "ms, p95", latencies, medianAndP95,
+		r.table("Latency, ms", name+"-latency.svg", "ms, p95", latencies, medianAndP95,
 			"Median / p95. The searches give 20 rows with excerpts; all searches is every query of every kind. A phrase has a word that one mail in five hundred has, or fewer. The chart is of p95."),
 		r.table("Processor time of the server, ms", "", "", r.work, medianAndP95,
 			"Median / p95 of the same questions, which a busy machine changes less."),
-		r.table("Bytes a mail", name + "-disk.svg", "bytes a mail", r.disk, median,
+		r.table("Bytes a mail", name+"-disk.svg", "bytes a mail", r.disk, median,
 			"Tables with their TOAST, and indexes, that have a hundredth of all or more."),
 		r.conditions(),
 	}
