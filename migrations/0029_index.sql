@@ -48,14 +48,16 @@ begin
     return pg_catalog.concat(p_field, ':', pg_catalog.replace(mailrow.fold(p_text), ' ', pg_catalog.concat(' ', p_field, ':')));
 end $$;
 
--- Words are put aside (see 0026_growth.sql) until they fill maintenance_work_mem, and not four
--- megabytes: brought to their places together, those of fifteen times as many mails touch
--- each page of a large index a fifteenth as often. But each search reads what is aside, so
--- 256 MB is the most.
+-- Words are put aside (see 0026_growth.sql) until they are an eighth of the index, and not
+-- four megabytes: brought to their places together, those of many more mails touch each page
+-- of a large index less often. They take room in it, which stays there for the next, and each
+-- search reads them, so there are limits.
 create or replace function mailrow.index_mail(p_limit integer default 200) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_room     constant text := least(pg_size_bytes(current_setting('maintenance_work_mem')), 256 << 20) / 1024 || 'kB';
+    v_most     constant bigint := least(pg_size_bytes(current_setting('maintenance_work_mem')), 256 << 20);
+    v_room     constant bigint := greatest(pg_size_bytes(current_setting('gin_pending_list_limit')),
+                                           least(v_most, pg_relation_size(to_regclass('mailrow.messages_by_word')) / 8));
     v_limit    constant text := current_setting('gin_pending_list_limit');
     v_memory   constant text := current_setting('work_mem');
     v_account  bigint;
@@ -75,7 +77,7 @@ begin
     end if;
     -- The lock makes set_language() wait, and then find what is indexed here.
     select a.language into v_language from mailrow.accounts a where a.account_id = v_account for share;
-    perform set_config('gin_pending_list_limit', v_room, true), set_config('work_mem', v_room, true);
+    perform set_config('gin_pending_list_limit', v_room / 1024 || 'kB', true), set_config('work_mem', v_most / 1024 || 'kB', true);
     begin
         update mailrow.messages m set language = coalesce(v_language, 'simple')
         where m.account_id = v_account and m.id = any (v_messages);

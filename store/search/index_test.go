@@ -101,31 +101,38 @@ func TestWordsComeToTheIndexTogether(t *testing.T) {
 	}
 }
 
-// What is put aside fills maintenance_work_mem, whatever room a session gives by itself, and
-// keeps its settings.
+// The larger the index, the more words are put aside. A session keeps its settings.
 func TestWordsAreAsideInBulk(t *testing.T) {
 	ctx := context.Background()
 	b := newBox(t)
-	b.many(t, 1, 301)
-	b.exec(t, `set gin_pending_list_limit = '64kB'`)
+	b.many(t, 1, 2001)
 	b.exec(t, `set work_mem = '3MB'`)
-	var aside int
-	var settings string
-	err := pgx.BeginFunc(ctx, b.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `select mailrow.index_mail(300)`); err != nil {
-			return err
+	aside := func(limit string, mails int) (pages int) {
+		t.Helper()
+		b.exec(t, `set gin_pending_list_limit = '`+limit+`'`)
+		var settings string
+		err := pgx.BeginFunc(ctx, b.conn, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, `select mailrow.index_mail($1)`, mails); err != nil {
+				return err
+			}
+			return tx.QueryRow(ctx, `select gin_clean_pending_list('mailrow.messages_by_word'),
+				current_setting('gin_pending_list_limit') || ' ' || current_setting('work_mem')`).Scan(&pages, &settings)
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return tx.QueryRow(ctx, `select gin_clean_pending_list('mailrow.messages_by_word'),
-			current_setting('gin_pending_list_limit') || ' ' || current_setting('work_mem')`).Scan(&aside, &settings)
-	})
-	if err != nil {
-		t.Fatal(err)
+		if settings != limit+" 3MB" {
+			t.Errorf("settings after indexing: %s", settings)
+		}
+		return pages
 	}
-	if settings != "64kB 3MB" {
-		t.Errorf("settings after indexing: %s", settings)
+	const limit = 64 / 8
+	if pages := aside("64kB", 300); pages > limit+2 {
+		t.Errorf("%d pages are aside of a small index", pages)
 	}
-	if aside <= 64/8 {
-		t.Errorf("%d pages are aside", aside)
+	aside("1MB", 1500)
+	if pages := aside("64kB", 200); pages <= limit+2 {
+		t.Errorf("%d pages are aside of a larger index", pages)
 	}
 }
 
