@@ -2,6 +2,8 @@ package load_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,16 +15,16 @@ import (
 	"mailrow/store/load"
 )
 
-// waiting waits until a backend waits for a lock.
-func waiting(t *testing.T, dsn string) {
+// waiting waits until a backend waits for the transaction of another.
+func waiting(t *testing.T, dsn string, other *pgx.Conn) {
 	t.Helper()
 	for range 1000 {
-		if rows := deliverytest.Rows(t, dsn, "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"); rows != nil {
+		if rows := deliverytest.Rows(t, dsn, fmt.Sprintf("select pid from pg_stat_activity where %d = any (pg_blocking_pids(pid))", other.PgConn().PID())); rows != nil {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatal("nobody waits for a lock")
+	t.Fatal("nobody waits for the transaction")
 }
 
 // Mail for a thread that another transaction is about to join to an older one is
@@ -73,7 +75,7 @@ func TestThreadIsJoinedMeanwhile(t *testing.T) {
 				bring(t, dsn, mail("Message-ID: <meanwhile@example.org>\nReferences: <younger@example.org>\nSubject: lunch\n"+
 					"From: a@example.org\nTo: b@example.org\nContent-Disposition: attachment\n\nmeanwhile\n"))
 			}()
-			waiting(t, dsn)
+			waiting(t, dsn, joiner)
 			if err := tx.Commit(ctx); err != nil {
 				t.Fatal(err)
 			}
@@ -84,6 +86,106 @@ func TestThreadIsJoinedMeanwhile(t *testing.T) {
 				t.Errorf("threads of messages, ids, their threads: %s, want 1|5|1", got[0])
 			}
 		})
+	}
+}
+
+// A batch that answers several threads, and finds that one of them is just being
+// joined, does not keep the other from being joined, too.
+func TestThreadsAreJoinedMeanwhile(t *testing.T) {
+	ctx := context.Background()
+	dsn := deliverytest.Database(t)
+	_, conn := connect(t, dsn)
+	for _, name := range []string{"older", "one", "other"} {
+		if _, err := conn.Deliver(ctx, mail("Message-ID: <"+name+"@example.org>\n\n"+name+"\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := []*store.Delivery{
+		mail("Message-ID: <to-one@example.org>\nReferences: <one@example.org>\n\nto one\n"),
+		mail("Message-ID: <to-other@example.org>\nReferences: <other@example.org>\n\nto other\n"),
+	}
+	last := lastID(list)
+	list = append(list, last)
+
+	// The batch waits at its last id, until the other thread is being joined.
+	begin := func() pgx.Tx {
+		conn, err := pgx.Connect(ctx, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close(ctx) })
+		tx, err := conn.Begin(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tx
+	}
+	barrier, joiner := begin(), begin()
+	if _, err := barrier.Exec(ctx, "insert into mailrow.thread_ids (account_id, id, thread) select account_id, $1, 1 from mailrow.accounts",
+		store.ThreadsOf(last.Message).Named[0]); err != nil {
+		t.Fatal(err)
+	}
+	loaded := make(chan struct{})
+	go func() {
+		defer close(loaded)
+		loadAll(t, dsn, load.Options{Connections: 1}, list)
+	}()
+	waiting(t, dsn, barrier.Conn())
+	join := func(name string) {
+		t.Helper()
+		if _, err := joiner.Exec(ctx, `
+			select mailrow.join_threads(m.account_id, array_agg(t.id)) from mailrow.messages m
+			join mailrow.thread_ids t on t.thread = m.thread
+			where m.message_id in ('older@example.org', $1) group by m.account_id`, name+"@example.org"); err != nil {
+			t.Error(err)
+		}
+	}
+	join("other")
+	if err := barrier.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	waiting(t, dsn, joiner.Conn())
+	join("one")
+	if err := joiner.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	<-loaded
+	got := deliverytest.Rows(t, dsn, `
+		select thread, count(*) from mailrow.messages group by thread
+		union all select thread, count(*) from mailrow.thread_ids group by thread order by 1, 2`)
+	if want := []string{"1|5", "1|5", "6|1", "6|1"}; !slices.Equal(got, want) {
+		t.Errorf("messages and ids of the threads: %q, want %q", got, want)
+	}
+	noDeadlocks(t, dsn)
+}
+
+// lastID is a mail of an id that comes after all others.
+func lastID(others []*store.Delivery) *store.Delivery {
+	var greatest int64
+	for _, d := range others {
+		greatest = max(greatest, slices.Max(store.ThreadsOf(d.Message).Named))
+	}
+	for n := 0; ; n++ {
+		d := mail(fmt.Sprintf("Message-ID: <%d@example.org>\n\nlast\n", n))
+		if store.ThreadsOf(d.Message).Named[0] > greatest {
+			return d
+		}
+	}
+}
+
+// noDeadlocks is for when the loads have ended: a backend tells what it has met at its end.
+func noDeadlocks(t *testing.T, dsn string) {
+	t.Helper()
+	for range 1000 {
+		if deliverytest.Rows(t, dsn, `
+			select pid from pg_stat_activity
+			where datname = current_database() and pid <> pg_backend_pid() and query like '%deliver_all%'`) == nil {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if deadlocks := deliverytest.Rows(t, dsn, "select deadlocks from pg_stat_database where datname = current_database()"); deadlocks[0] != "0" {
+		t.Errorf("%s deadlocks", deadlocks[0])
 	}
 }
 

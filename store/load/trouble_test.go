@@ -286,9 +286,7 @@ func TestLoadsAndDeliveriesAtOnce(t *testing.T) {
 	all.Wait()
 	got := onceEach(tables(t, dsn))
 	compare(t, want, got)
-	if deadlocks := deliverytest.Rows(t, dsn, "select deadlocks from pg_stat_database where datname = current_database()"); deadlocks[0] != "0" {
-		t.Errorf("%s deadlocks", deadlocks[0])
-	}
+	noDeadlocks(t, dsn)
 }
 
 // A load that is canceled leaves nothing half written, and is completed by another.
