@@ -29,8 +29,9 @@ begin
     -- thread wait for each other here, and never in a circle.
     with added as (
         insert into mailrow.thread_ids (account_id, id, thread)
-        select p_account, i, coalesce((select min(t.thread) from mailrow.thread_ids t
-                                       where t.account_id = p_account and t.id = any (p_ids)), p_new)
+        select p_account, i, coalesce((select min(t.thread) from unnest(p_ids) o (id)
+                                       cross join lateral (select t.thread from mailrow.thread_ids t
+                                                           where t.account_id = p_account and t.id = o.id limit 1) t), p_new)
         from unnest(p_ids || p_subject_id) i where i is not null order by i
         on conflict on constraint thread_ids_pkey do nothing
         returning id
@@ -38,8 +39,9 @@ begin
     select coalesce(array_agg(a.id), '{}') into v_added from added a;
     select array_agg(distinct t.thread order by t.thread), min(t.id) filter (where t.id <> all (v_added))
     into v_threads, v_other
-    from mailrow.thread_ids t
-    where t.account_id = p_account and t.id = any (p_ids);
+    from unnest(p_ids) i (id)
+    cross join lateral (select t.id, t.thread from mailrow.thread_ids t
+                        where t.account_id = p_account and t.id = i.id limit 1) t;
     if cardinality(v_threads) > 1
        or v_other is not null and not mailrow.hold_threads(p_account, array[v_other], v_threads) then
         v_thread := mailrow.join_threads(p_account, p_ids);
