@@ -1,8 +1,8 @@
--- A mail's ids are looked up one by one, by their key.
+-- The ids of a mail, and the attachments, are looked up one by one, by their keys.
 --
 -- Where PostgreSQL knows nothing of a table yet, as after it was restored, or in the minute
--- before autovacuum has seen a new one, it took several ids at once for more work than all
--- ids of the account, and a delivery read them all. "limit 1" leaves it no choice.
+-- before autovacuum has seen a new one, it took several at once for more work than all
+-- that the account has, and a delivery read them all. "limit 1" leaves it no choice.
 
 create or replace function mailrow.join_threads(p_account bigint, p_ids bigint[]) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
@@ -149,3 +149,24 @@ begin
     return v_delivery;
 end $$';
 end $do$;
+
+create or replace function mailrow.keep_blobs(p_account bigint, p_sha256 bytea[], p_contents bytea[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+declare
+    v_distinct constant bigint := (select count(distinct s) from unnest(p_sha256) s);
+    v_kept     bigint;
+begin
+    -- In order of their hashes, so that two deliveries cannot deadlock. The locks
+    -- keep delete_mail() from removing what is there; what it has just removed comes anew.
+    loop
+        insert into mailrow.blobs (account_id, sha256, content)
+        select p_account, b.s, p_contents[b.n]
+        from (select distinct on (s) s, n from unnest(p_sha256) with ordinality as t (s, n) order by s) b
+        on conflict on constraint blobs_pkey do nothing;
+        select count(*) into v_kept
+        from (select distinct s from unnest(p_sha256) s order by s) d
+        cross join lateral (select from mailrow.blobs b
+                            where b.account_id = p_account and b.sha256 = d.s limit 1 for key share) k;
+        exit when v_kept = v_distinct;
+    end loop;
+end $$;

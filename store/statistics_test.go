@@ -2,7 +2,9 @@ package store_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -31,14 +33,16 @@ func TestDeliveriesNeedNoStatistics(t *testing.T) {
 		}
 	}
 	exec(t, admin, "insert into mailrow.thread_ids (account_id, id, thread) select account_id, n, n from mailrow.accounts, generate_series(1, 5000) n")
+	exec(t, admin, `insert into mailrow.blobs (account_id, sha256, content)
+		select account_id, sha256(n::text::bytea), n::text::bytea from mailrow.accounts, generate_series(1, 5000) n`)
 
 	n := there
 	for name, raw := range map[string]string{
 		"new":       "Message-ID: <new-%d@example.org>\nReferences: <r1-%[1]d@example.org> <r2-%[1]d@example.org>\nSubject: Re: it\n\nnew\n",
 		"of others": "Message-ID: <of-%d@example.org>\nReferences: <new-%[2]d@example.org> <r1-%[2]d@example.org>\n\nof others\n",
 		"joins":     "Message-ID: <joins-%d@example.org>\nReferences: <new-%[2]d@example.org> <new-%[1]d@example.org> <of-%[2]d@example.org>\n\njoins\n",
-		"divided": "Message-ID: <divided-%d@example.org>\nReferences: <r2-%[2]d@example.org>\nContent-Type: image/png\n" +
-			"Content-Transfer-Encoding: base64\n\nQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJD\n",
+		"divided": "Message-ID: <divided-%d@example.org>\nReferences: <r2-%[2]d@example.org>\nContent-Type: multipart/mixed; boundary=b\n\n" +
+			strings.Join(images(12), "") + "--b--\n",
 		"without": "Subject: nothing to go by %d\nFrom: a%[2]d@example.org\nTo: b@example.org\n\nwithout\n",
 	} {
 		for _, prepared := range []bool{false, true} {
@@ -74,6 +78,15 @@ func TestDeliveriesNeedNoStatistics(t *testing.T) {
 			}
 		}
 	}
+}
+
+// images are parts of a multipart, each with a content of its own.
+func images(n int) (parts []string) {
+	for i := range n {
+		line := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%057d", i)) + "\n"
+		parts = append(parts, "--b\nContent-Type: image/png\nContent-Transfer-Encoding: base64\n\n"+strings.Repeat(line, 2*message.MinCut/len(line)))
+	}
+	return parts
 }
 
 // rowsRead says how many rows of tables, and entries of indexes, were read so far.
