@@ -45,6 +45,8 @@ begin
     if cardinality(v_threads) > 1
        or v_other is not null and not mailrow.hold_threads(p_account, array[v_other], v_threads) then
         v_thread := mailrow.join_threads(p_account, p_ids);
+        -- From here on nobody else joins. This is for who deletes mail: see remove_threads().
+        perform from mailrow.thread_ids t where t.account_id = p_account and t.id = v_other limit 1 for share;
     end if;
     v_thread := coalesce(v_thread, v_threads[1], p_new);
     -- Who has joined the thread meanwhile did not see the subject that came with it.
@@ -102,6 +104,9 @@ begin
     end if;
     if cardinality(v_several) > 0 then
         v_threads := mailrow.join_all_threads(p_account, p_ids, p_conversations, p_named, v_several, v_threads);
+        -- As find_thread(): for who deletes mail.
+        perform from unnest(v_ids) k (id)
+        cross join lateral (select from mailrow.thread_ids t where t.account_id = p_account and t.id = k.id limit 1 for share) t;
     end if;
     return v_threads;
 end $$;

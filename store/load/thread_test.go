@@ -159,6 +159,47 @@ func TestThreadsAreJoinedMeanwhile(t *testing.T) {
 	noDeadlocks(t, dsn)
 }
 
+// The ids by which a mail has found its thread stay while it is being stored, also when
+// threads were joined for it: who deletes the last mail of the thread leaves them.
+func TestIDsOfAThreadStayForWhoAdoptsIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		find string
+		gone string // threads without a message
+		want []string
+	}{
+		"one mail": {"select mailrow.find_thread(1, '{1,2,11}', null, 100)", "{10,20}", []string{"1|10", "2|10", "3|30", "11|10"}},
+		"a batch": {"select mailrow.find_threads(1, '{1,2,3,11,12}', '{1,1,2,1,2}', '{t,t,t,t,t}', '{100,101}')", "{10,20,30}",
+			[]string{"1|10", "2|10", "3|30", "11|10", "12|30"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.Background()
+			dsn := deliverytest.Database(t)
+			deliverytest.Rows(t, dsn, "insert into mailrow.accounts (account_id, name) overriding system value values (1, 'ann@example.com')")
+			deliverytest.Rows(t, dsn, "insert into mailrow.thread_ids (account_id, id, thread) values (1, 1, 10), (1, 2, 20), (1, 3, 30)")
+			conn, err := pgx.Connect(ctx, dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close(ctx)
+			tx, err := conn.Begin(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(ctx, c.find); err != nil {
+				t.Fatal(err)
+			}
+			deliverytest.Rows(t, dsn, "select mailrow.remove_threads(1, $1)", c.gone)
+			if err := tx.Commit(ctx); err != nil {
+				t.Fatal(err)
+			}
+			got := deliverytest.Rows(t, dsn, "select id, thread from mailrow.thread_ids order by id")
+			if !slices.Equal(got, c.want) {
+				t.Errorf("ids and their threads: %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 // lastID is a mail of an id that comes after all others.
 func lastID(others []*store.Delivery) *store.Delivery {
 	var greatest int64
