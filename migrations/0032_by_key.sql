@@ -8,6 +8,8 @@ create or replace function mailrow.join_threads(p_account bigint, p_ids bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
     v_threads bigint[];
+    v_other   bigint;
+    v_moved   boolean;
 begin
     -- One at a time in an account.
     perform from mailrow.accounts a where a.account_id = p_account for no key update;
@@ -16,12 +18,16 @@ begin
     cross join lateral (select t.thread from mailrow.thread_ids t where t.account_id = p_account and t.id = i.id limit 1) t;
     loop
         -- Whom this waits for has added ids that its snapshot does not show: it looks again.
-        update mailrow.thread_ids t set thread = v_threads[1]
-        where t.account_id = p_account and t.thread = any (v_threads[2:]);
-        exit when not found;
+        v_moved := false;
+        foreach v_other in array coalesce(v_threads[2:], '{}') loop
+            update mailrow.thread_ids t set thread = v_threads[1] where t.account_id = p_account and t.thread = v_other;
+            v_moved := v_moved or found;
+        end loop;
+        exit when not v_moved;
     end loop;
-    update mailrow.messages m set thread = v_threads[1]
-    where m.account_id = p_account and m.thread = any (v_threads[2:]);
+    foreach v_other in array coalesce(v_threads[2:], '{}') loop
+        update mailrow.messages m set thread = v_threads[1] where m.account_id = p_account and m.thread = v_other;
+    end loop;
     return v_threads[1];
 end $$;
 

@@ -33,9 +33,13 @@ func TestFoldingManyAddresses(t *testing.T) {
 	b := newBox(t)
 	b.exec(t, foldEachInSQL)
 	took := func(function string) time.Duration {
-		start := time.Now()
-		b.exec(t, `select length(`+function+`((select array_agg('user' || i || '@example.org') from generate_series(1, 60000) i)))`)
-		return time.Since(start)
+		least := time.Hour
+		for range 3 {
+			start := time.Now()
+			b.exec(t, `select length(`+function+`((select array_agg('user' || i || '@example.org') from generate_series(1, 60000) i)))`)
+			least = min(least, time.Since(start))
+		}
+		return least
 	}
 	in, now := took("public.fold_each"), took("mailrow.fold_each")
 	if t.Logf("%v, in SQL %v", now, in); now > 5*in { // quadratic, it was 20 times as long
