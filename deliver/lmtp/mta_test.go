@@ -40,7 +40,7 @@ func TestMailServersThroughTrouble(t *testing.T) {
 		},
 		"row.test": func(t *testing.T, socket string) mta {
 			return mtatest.StartExim(t, mtatest.Exim{Transport: "driver = lmtp\nsocket = " + socket + "\nbatch_max = 50\ntimeout = 1m",
-				ExtraMain: "smtp_accept_max = 100\nqueue_run_max = 20"})
+				ExtraMain: "queue_run_max = 20"})
 		},
 	}
 	for domain, start := range servers {

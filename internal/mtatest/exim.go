@@ -109,7 +109,8 @@ func (s *EximServer) command(args ...string) *exec.Cmd {
 }
 
 // config: without the set-uid bit Exim runs as one user throughout, which
-// deliver_drop_privilege tells it.
+// deliver_drop_privilege tells it. There may be any number of sessions: Exim
+// counts one until its process is gone, a moment after the client hung up.
 const eximConfig = `
 exim_path = %[1]s
 exim_user = %[2]s
@@ -125,6 +126,7 @@ tls_advertise_hosts =
 local_interfaces = 127.0.0.1
 daemon_smtp_ports = %[5]s
 never_users =
+smtp_accept_max = 0
 acl_smtp_rcpt = accept
 %[6]s
 

@@ -2,6 +2,7 @@ package mtatest_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -69,6 +70,30 @@ func TestSent(t *testing.T) {
 			}
 			if s.Bounces() != 0 {
 				t.Error("bounces")
+			}
+		})
+	}
+}
+
+// Tests send over many sessions at a time. Exim counts each until a moment after
+// its end, so that a client that opens the next one has more than it knows of.
+func TestManySessionsAtATime(t *testing.T) {
+	const sessions = 40
+	for name, start := range servers {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, mtatest.Capture(t).Path)
+			var all sync.WaitGroup
+			for range sessions {
+				all.Go(func() { s.Send(t, "s@sender.test", []string{"bob@row.test"}, message) })
+			}
+			all.Wait()
+			if t.Failed() {
+				return
+			}
+			for _, r := range s.WaitResults(t, sessions, time.Minute) {
+				if r.Status != "sent" {
+					t.Errorf("got %+v", r)
+				}
 			}
 		})
 	}
