@@ -114,3 +114,27 @@ func TestWrongCuts(t *testing.T) {
 		t.Errorf("contents taken out: %v", taken)
 	}
 }
+
+// The pieces of a text lie in what is kept of a mail where each offset by itself does.
+func TestPiecesMoveWithWhatIsTakenOut(t *testing.T) {
+	conn := connect(t, deliverytest.Database(t))
+	numbers := rand.New(rand.NewPCG(3, 4))
+	for range 200 {
+		recipe, pieces, end := []int32{}, []int32{}, int32(0)
+		for range numbers.IntN(4) {
+			start, length := end+numbers.Int32N(50), 1+numbers.Int32N(50)
+			recipe, end = append(recipe, start, length, 1, 76, 0), start+length
+		}
+		for range numbers.IntN(4) {
+			pieces = append(pieces, numbers.Int32N(200), numbers.Int32N(200), numbers.Int32N(3))
+		}
+		var same bool
+		err := conn.QueryRow(t.Context(), `
+			select mailrow.move_pieces($1, $2) = (
+				select coalesce(array_agg(case n % 3 when 0 then o else mailrow.place_in_raw($1, o) end order by n), '{}')
+				from unnest($2::integer[]) with ordinality p (o, n))`, recipe, pieces).Scan(&same)
+		if err != nil || !same {
+			t.Fatalf("recipe %v, pieces %v: %v, %v", recipe, pieces, same, err)
+		}
+	}
+}
