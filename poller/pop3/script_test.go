@@ -127,7 +127,7 @@ func TestOddMails(t *testing.T) {
 		{"cut within the final line end", mail(`S> +OK\r\nmail1\r\n.\r` + "\nclose\n"), []string{"error"}},
 		{"cut in the answer", mail("S> +OK\nclose\n"), []string{"error"}},
 		{"another protocol", mail("S: 250 OK\nsilence\n"), []string{"error"}},
-		{"more after the end", mail("S: +OK\nS: mail1\nS: .\nS: +OK and another\nS: thing\nS: .\nsilence\n"), []string{"mail1\r\n", "error"}},
+		{"more after the end", mail(`S> +OK\r\nmail1\r\n.\r\n+OK and another\r\nthing\r\n.\r\n` + "\nsilence\n"), []string{"mail1\r\n", "error"}},
 		{"BYE", mail("S: * BYE\nsilence\n"), []string{"error"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
