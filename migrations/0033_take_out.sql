@@ -37,10 +37,13 @@ declare
 begin
     recipe := '{}';
     contents := '{}';
+    if cardinality(p_cuts) = 0 or array_position(p_cuts, null) is not null then
+        raise exception 'mailrow: nothing says what to take out of a mail' using errcode = 'data_exception';
+    end if;
     for i in 1 .. cardinality(p_cuts) by 4 loop
         v_blob := v_blob + 1;
         -- Between the cuts, put_back() has the pieces as they are here.
-        if p_cuts[i] < v_from or p_cuts[i + 1] > length(p_raw) then
+        if (p_cuts[i] >= v_from and p_cuts[i + 1] <= length(p_raw) and p_cuts[i + 2] >= 0 and p_cuts[i + 3] in (0, 1)) is not true then
             raise exception 'mailrow: what is to be taken out of a mail is not there' using errcode = 'data_exception';
         end if;
         contents := contents || mailrow.undo_base64(

@@ -115,6 +115,26 @@ func TestWrongCuts(t *testing.T) {
 	}
 }
 
+// A cut of which a number is missing is none.
+func TestCutsThatSayNothing(t *testing.T) {
+	conn := connect(t, deliverytest.Database(t))
+	mail := strings.Repeat("QUJD", 19) + "\n"
+	for cuts, taken := range map[string]int{
+		"{0,76,76,0}": 1, "{0,76,0,1}": 1,
+		"{0,76,76,NULL}": 0, "{0,76,0,NULL}": 0, "{0,76,NULL,0}": 0, "{0,NULL,76,0}": 0, "{NULL,76,76,0}": 0, "{NULL,NULL,NULL,NULL}": 0,
+		"{0,76,76}": 0, "{0,76}": 0, "{0}": 0, "{0,76,76,2}": 0, "{0,76,-4,0}": 0, "{}": 0,
+	} {
+		var same bool
+		var contents int
+		err := conn.QueryRow(t.Context(), `
+			select mailrow.put_back(t.raw, t.recipe, t.contents) is not distinct from $1, cardinality(array_remove(t.contents, null))
+			from mailrow.take_out($1, $2::text::integer[]) t`, []byte(mail), cuts).Scan(&same, &contents)
+		if err != nil || !same || contents != taken {
+			t.Errorf("cuts %s: %v, the mail is back: %v, %d taken out", cuts, err, same, contents)
+		}
+	}
+}
+
 // The pieces of a text lie in what is kept of a mail where each offset by itself does.
 func TestPiecesMoveWithWhatIsTakenOut(t *testing.T) {
 	conn := connect(t, deliverytest.Database(t))
